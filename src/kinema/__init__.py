@@ -1,0 +1,1 @@
+"""Kinema: motion in video models."""

@@ -1,0 +1,54 @@
+"""Parse the command line, run one command, and turn errors of input into one sentence and exit 2."""
+
+import argparse
+import errno
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from kinema.errors import InputError
+
+# Errors of the operating system that are the user's to mend (a missing file, a full disk); any
+# other one is ours and keeps its traceback.
+_USER_ERRNOS = {
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `kinema` and all its commands."""
+    root = argparse.ArgumentParser(
+        prog="kinema", description="Motion in video models: see it, learn it, keep it, reuse it."
+    )
+    root.add_argument("--version", action="version", version=f"kinema {version('kinema')}")
+    root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, or 2 when the input cannot be used, or 130 when interrupted."""
+    parsed = parser().parse_args(arguments)
+    try:
+        parsed.run(parsed)
+    except InputError as error:
+        print(f"kinema: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in _USER_ERRNOS:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"kinema: {error.strerror}{where}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("kinema: interrupted", file=sys.stderr)
+        return 130
+    return 0
