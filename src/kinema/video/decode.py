@@ -1,0 +1,135 @@
+"""Read a video, whole or some of its frames."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kinema.errors import InputError
+from kinema.video import pyav, torchcodec
+from kinema.video.clip import Clip
+from kinema.video.container import damaged, open_video
+from kinema.video.packets import scan_packets
+from kinema.video.picture import Size, resized, target_size
+from kinema.video.sampling import uniform_indices
+
+Indices = Sequence[int] | Callable[[int], Sequence[int]]
+Backend = Literal["auto", "pyav", "torchcodec"]
+
+
+def read_video(
+    path: str | Path,
+    *,
+    indices: Indices | None = None,
+    num_frames: int | None = None,
+    size: Size | None = None,
+    backend: Backend = "auto",
+) -> Clip:
+    """Read all frames of a video, or chosen ones.
+
+    Frames stand upright (the rotation that cameras note is applied), transparency lies over
+    black, and colours follow the matrix and range that the file names. Only the frames that are
+    returned are held in memory. An animated GIF is a video too.
+
+    Args:
+        path: a video file.
+        indices: frames to read, in any order, repeats allowed; or a function that gives them
+            from the number of frames, such as `lambda n: strided_indices(n, 16, stride=4)`.
+        num_frames: frames to read, spread evenly (`uniform_indices`); a video with fewer
+            repeats its last frame.
+        size: resize to `(height, width)`, or to this shorter side keeping the shape.
+        backend: "auto" is "pyav". "torchcodec" decodes with torchcodec what it decodes to
+            identical frames (8-bit H.264, HEVC, VP8, VP9, AV1); PyAV reads the rest.
+
+    Returns:
+        The clip; its frames are `(T, 3, H, W)` uint8.
+
+    Raises:
+        InputError: there is no such video, it is cut off or damaged, it has fewer frames than
+            the indices say, or an argument is out of range.
+    """
+    path = Path(path)
+    if backend not in ("auto", "pyav", "torchcodec"):
+        raise InputError(f'backend is {backend!r}, expected "auto", "pyav" or "torchcodec"')
+    if indices is not None and num_frames is not None:
+        raise InputError("both indices and num_frames are given, expected one of them")
+    if num_frames is not None:
+        indices = partial(uniform_indices, num_frames=num_frames)
+    elif indices is None:
+        indices = range
+    if size is not None:
+        target_size((1, 1), size)
+
+    with open_video(path) as (container, stream):
+        table = scan_packets(path, container, stream)
+        codec = stream.codec_context.codec.canonical_name
+        pixel_format = stream.codec_context.pix_fmt
+    use_torchcodec = backend == "torchcodec" and torchcodec.gives_the_same_frames(
+        codec, pixel_format, table
+    )
+    decode = torchcodec.decode_chosen if use_torchcodec else pyav.decode_chosen
+
+    frame_count = table.num_frames
+    chosen = _checked(path, indices, frame_count)
+    try:
+        frames = _collect(path, chosen, size, decode(path, table, sorted(set(chosen))))
+    except pyav.FewerFramesError as fewer:
+        # The packets promised frames that no decoder shows, such as those in front of the first
+        # keyframe. Choose again among the ones that exist.
+        frame_count = fewer.num_frames
+        if frame_count == 0:
+            raise damaged(path, "no frame of it can be decoded") from None
+        chosen = _checked(path, indices, frame_count)
+        pictures = pyav.decode_chosen(path, table, sorted(set(chosen)), may_seek=False)
+        frames = _collect(path, chosen, size, pictures)
+    return Clip(
+        frames=frames,
+        seconds=torch.tensor([table.seconds(i) for i in chosen], dtype=torch.float64),
+        indices=torch.tensor(chosen, dtype=torch.int64),
+        frames_per_second=table.frames_per_second,
+    )
+
+
+def _checked(path: Path, indices: Indices, num_frames: int) -> list[int]:
+    chosen = [int(i) for i in (indices(num_frames) if callable(indices) else indices)]
+    if not chosen:
+        raise InputError(f"no frames of {path} are asked for, expected at least one index")
+    wrong = [i for i in chosen if not 0 <= i < num_frames]
+    if wrong:
+        raise InputError(
+            f"{path} has {num_frames} frames, so index {wrong[0]} is not one of them; "
+            f"expected 0 to {num_frames - 1}"
+        )
+    return chosen
+
+
+def _collect(
+    path: Path,
+    chosen: list[int],
+    size: Size | None,
+    pictures: Iterator[tuple[int, NDArray[np.uint8]]],
+) -> Tensor:
+    """Lay the pictures, which come in ascending order, where they were asked for."""
+    places: dict[int, list[int]] = {}
+    for place, index in enumerate(chosen):
+        places.setdefault(index, []).append(place)
+    frames: Tensor | None = None
+    for index, picture in pictures:
+        frame = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+        frame = resized(frame, size)
+        if frames is None:
+            frames = torch.empty((len(chosen), *frame.shape), dtype=torch.uint8)
+        if frame.shape != frames.shape[1:]:
+            raise InputError(
+                f"{path} changes its picture size at frame {index}; give a size to bring all "
+                "frames to"
+            )
+        for place in places[index]:
+            frames[place] = frame
+    assert frames is not None
+    return frames

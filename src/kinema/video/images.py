@@ -1,0 +1,92 @@
+"""A clip from single images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from kinema.errors import InputError
+from kinema.video.clip import Clip
+from kinema.video.folder import natural_order
+from kinema.video.picture import Size, over_black, resized
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+
+
+def read_images(
+    images: str | Path | Sequence[str | Path | Image.Image],
+    *,
+    frames_per_second: float,
+    size: Size | None = None,
+) -> Clip:
+    """Make a clip of the images of a folder, or of a list of files or PIL images.
+
+    The images of a folder are sorted as people count: `2.png` before `10.png`. Transparency
+    lies over black.
+
+    Args:
+        images: a folder, or images in order.
+        frames_per_second: the rate at which they were taken.
+        size: resize to `(height, width)`, or to this shorter side keeping the shape.
+
+    Raises:
+        InputError: there is no image, one cannot be read, or their sizes differ.
+    """
+    if not frames_per_second > 0:
+        raise InputError(f"frames_per_second is {frames_per_second}, expected a positive number")
+    if isinstance(images, str | Path):
+        sources: Sequence[str | Path | Image.Image] = _images_of(Path(images))
+    else:
+        sources = list(images)
+    if not sources:
+        raise InputError("the list of images is empty, expected at least one")
+    frames: list[torch.Tensor] = []
+    for source in sources:
+        frame = resized(torch.from_numpy(_rgb(source)).permute(2, 0, 1), size)
+        if frames and frame.shape != frames[0].shape:
+            name = f"image {len(frames)}" if isinstance(source, Image.Image) else str(source)
+            raise InputError(
+                f"{name} has {frame.shape[2]}x{frame.shape[1]} pixels and the first image "
+                f"{frames[0].shape[2]}x{frames[0].shape[1]}; give a size to bring all images to"
+            )
+        frames.append(frame)
+    indices = torch.arange(len(frames))
+    return Clip(
+        frames=torch.stack(frames),
+        seconds=indices.to(torch.float64) / frames_per_second,
+        indices=indices,
+        frames_per_second=float(frames_per_second),
+    )
+
+
+def _images_of(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder, expected a folder of images; check the path")
+    images = [
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    ]
+    if not images:
+        raise InputError(
+            f"{folder} holds no image, expected files with one of the suffixes "
+            f"{', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    return sorted(images, key=natural_order)
+
+
+def _rgb(source: str | Path | Image.Image) -> np.ndarray:
+    """`(H, W, 3)` uint8, upright."""
+    if isinstance(source, Image.Image):
+        return over_black(np.asarray(ImageOps.exif_transpose(source).convert("RGBA")))
+    try:
+        with Image.open(source) as image:
+            return over_black(np.asarray(ImageOps.exif_transpose(image).convert("RGBA")))
+    except FileNotFoundError as error:
+        raise InputError(f"{source} does not exist, expected an image; check the path") from error
+    except OSError as error:
+        raise InputError(
+            f"{source} is not an image that can be read ({error}); replace or remove it"
+        ) from error
