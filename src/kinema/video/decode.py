@@ -44,7 +44,7 @@ def read_video(
             repeats its last frame.
         size: resize to `(height, width)`, or to this shorter side keeping the shape.
         backend: "auto" is "pyav". "torchcodec" decodes with torchcodec what it decodes to
-            identical frames (8-bit H.264, HEVC, VP8, VP9, AV1); PyAV reads the rest.
+            identical frames (H.264, HEVC, VP8, VP9, AV1 in 8 bits with even sides); PyAV reads the rest.
 
     Returns:
         The clip; its frames are `(T, 3, H, W)` uint8.
@@ -67,11 +67,9 @@ def read_video(
 
     with open_video(path) as (container, stream):
         table = scan_packets(path, container, stream)
-        codec = stream.codec_context.codec.canonical_name
-        pixel_format = stream.codec_context.pix_fmt
-    use_torchcodec = backend == "torchcodec" and torchcodec.gives_the_same_frames(
-        codec, pixel_format, table
-    )
+        use_torchcodec = backend == "torchcodec" and torchcodec.gives_the_same_frames(
+            stream.codec_context, table
+        )
     decode = torchcodec.decode_chosen if use_torchcodec else pyav.decode_chosen
 
     frame_count = table.num_frames

@@ -99,7 +99,7 @@ def target_size(source: Sequence[int], size: Size) -> tuple[int, int]:
     Raises:
         InputError: the size is not one or two positive whole numbers.
     """
-    numbers = (size,) if isinstance(size, int) else tuple(size)
+    numbers = tuple(size) if isinstance(size, Sequence) else (size,)
     if len(numbers) not in (1, 2) or any(
         isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in numbers
     ):

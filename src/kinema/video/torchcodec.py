@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
 from kinema.errors import InputError
@@ -29,11 +30,13 @@ def is_available() -> bool:
     return True
 
 
-def gives_the_same_frames(codec: str, pixel_format: str | None, table: PacketTable) -> bool:
+def gives_the_same_frames(context: VideoCodecContext, table: PacketTable) -> bool:
     """Whether torchcodec decodes such a video to the very frames that PyAV gives."""
     return (
-        codec in _EXACT_CODECS
-        and pixel_format in _EXACT_PIXEL_FORMATS
+        context.codec.canonical_name in _EXACT_CODECS
+        and context.pix_fmt in _EXACT_PIXEL_FORMATS
+        # The last, half-covered column of colours of an odd width is converted differently.
+        and context.width % 2 == context.height % 2 == 0
         and table.timestamps is not None
     )
 

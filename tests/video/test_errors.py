@@ -1,0 +1,108 @@
+"""What cannot be read is refused in one sentence that names the file."""
+
+import os
+import wave
+
+import av
+import pytest
+
+from kinema.errors import InputError
+from kinema.video import count_frames, probe, read_video
+
+READERS = [read_video, probe, count_frames]
+
+
+def refuse(path, words, readers=READERS):
+    for read in readers:
+        with pytest.raises(InputError, match=words) as caught:
+            read(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file(tmp_path):
+    refuse(tmp_path / "none.mp4", "does not exist")
+
+
+def test_a_folder(tmp_path):
+    refuse(tmp_path, "is a folder")
+
+
+def test_an_empty_file(tmp_path):
+    path = tmp_path / "empty.mp4"
+    path.touch()
+    refuse(path, "is empty")
+
+
+@pytest.mark.parametrize("name", ["text.mp4", "text.txt", "text.avi"])
+def test_a_text_file(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("This is not a video.\n" * 100)
+    refuse(path, "expected a")
+
+
+def test_sound_alone(make_sound):
+    refuse(make_sound("sound.wav"), "sound only")
+
+
+def test_an_mp4_whose_index_is_cut_off(make_video):
+    path = make_video(num_frames=60)
+    data = path.read_bytes()
+    # PyAV writes the moov box last.
+    path.write_bytes(data[: data.rindex(b"moov") - 4])
+    refuse(path, "moov")
+
+
+@pytest.mark.parametrize("share", [0.4, 0.7, 0.95])
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
+def test_a_file_cut_off_in_its_pictures(tmp_path, make_video, name, share):
+    path = make_video("whole" + name[4:], num_frames=60)
+    if name.endswith("mp4"):
+        fast = tmp_path / "fast.mp4"
+        options = {"movflags": "+faststart"}
+        with av.open(str(path)) as source, av.open(str(fast), "w", options=options) as target:
+            stream = target.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(video=0):
+                if packet.size:
+                    packet.stream = stream
+                    target.mux(packet)
+        path = fast
+    cut = tmp_path / name
+    data = path.read_bytes()
+    cut.write_bytes(data[: int(len(data) * share)])
+    refuse(cut, "cut off")
+
+
+def test_pictures_that_are_noise(make_video):
+    path = make_video("noise.mov", codec="png", pixel_format="rgb24", num_frames=3)
+    data = path.read_bytes().replace(b"\x89PNG", b"none").replace(b"IDAT", b"none")
+    path.write_bytes(data)
+    refuse(path, "damaged", readers=[read_video, probe])
+
+
+def test_damage_in_the_middle(make_video):
+    path = make_video("noise.mov", codec="png", pixel_format="rgb24", num_frames=6)
+    data = path.read_bytes()
+    middle = data.index(b"\x89PNG", len(data) // 2)
+    path.write_bytes(data[:middle] + b"noise" + data[middle + 5 :])
+    refuse(path, "decoding stops after", readers=[read_video])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission(make_video):
+    path = make_video()
+    path.chmod(0)
+    refuse(path, "may not be read")
+
+
+def test_the_name_of_a_format_does_not_matter(make_video, tmp_path):
+    path = make_video("clip.mp4").rename(tmp_path / "clip.avi")
+    assert len(read_video(path)) == 12
+
+
+def test_a_wave_file_named_mp4_is_sound_too(tmp_path):
+    path = tmp_path / "sound.mp4"
+    with wave.open(str(path), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(16000))
+    refuse(path, "sound only")

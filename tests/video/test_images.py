@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from kinema.errors import InputError
+from kinema.video import read_images
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in (1, 2, 10):
+        Image.new("RGB", (12, 8), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    (tmp_path / "notes.txt").touch()
+    return tmp_path
+
+
+def test_a_folder_of_images_is_read_in_the_order_people_count(folder):
+    clip = read_images(folder, frames_per_second=5)
+    assert clip.frames.shape == (3, 3, 8, 12)
+    assert clip.frames[:, 0, 0, 0].tolist() == [1, 2, 10]
+    assert clip.seconds.tolist() == pytest.approx([0, 0.2, 0.4])
+
+
+def test_a_list_keeps_its_order_and_may_mix_files_and_images(folder):
+    images = [folder / "10.png", Image.new("L", (12, 8), 77)]
+    clip = read_images(images, frames_per_second=5)
+    assert clip.frames[:, 2, 0, 0].tolist() == [0, 77]
+
+
+def test_transparent_images_lie_over_black():
+    clip = read_images([Image.new("RGBA", (4, 4), (200, 100, 50, 128))], frames_per_second=1)
+    assert np.abs(clip.frames[0, :, 0, 0].numpy().astype(int) - [100, 50, 25]).max() <= 1
+
+
+def test_a_size_brings_different_images_together(folder):
+    images = [folder / "1.png", Image.new("RGB", (30, 30))]
+    with pytest.raises(InputError, match="give a size"):
+        read_images(images, frames_per_second=1)
+    assert read_images(images, frames_per_second=1, size=(5, 6)).frames.shape == (2, 3, 5, 6)
+
+
+def test_what_is_no_folder_of_images_is_refused(folder):
+    (folder / "broken.png").write_text("not a picture")
+    (folder / "empty").mkdir()
+    for images, words in [
+        (folder, "broken.png is not an image"),
+        (folder / "empty", "holds no image"),
+        (folder / "none", "not a folder"),
+        ([], "empty"),
+        ([folder / "none.png"], "does not exist"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            read_images(images, frames_per_second=1)
+    with pytest.raises(InputError, match="frames_per_second"):
+        read_images(folder, frames_per_second=0)
