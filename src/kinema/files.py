@@ -22,9 +22,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     folder = output_folder(target.parent)
     try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{target.stem}-", suffix=target.suffix, dir=folder
-        )
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=folder)
     except OSError as error:
         raise InputError(
             f"cannot write in {folder}: {error.strerror}; choose another output folder"
@@ -52,9 +50,7 @@ def output_folder(path: str | Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(
-            f"{folder} is not a folder; choose another output folder"
-        ) from error
+        raise InputError(f"{folder} is not a folder; choose another output folder") from error
     except OSError as error:
         raise InputError(
             f"cannot make the folder {folder}: {error.strerror}; choose another output folder"

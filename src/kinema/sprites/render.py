@@ -37,9 +37,7 @@ class Rendering:
     descriptions: list[Description]
 
 
-def render(
-    scenes: Scenes, *, num_frames: int = 16, height: int = 64, width: int = 64
-) -> Rendering:
+def render(scenes: Scenes, *, num_frames: int = 16, height: int = 64, width: int = 64) -> Rendering:
     """Render every scene.
 
     Raises:
@@ -99,9 +97,7 @@ def render(
     )
 
 
-def _draw_backgrounds(
-    scenes: Scenes, camera: Tensor, x: Tensor, y: Tensor, pixel: float
-) -> Tensor:
+def _draw_backgrounds(scenes: Scenes, camera: Tensor, x: Tensor, y: Tensor, pixel: float) -> Tensor:
     num_scenes, num_frames = camera.shape[:2]
     # A still camera sees one picture: draw it once and repeat it.
     views = camera if scenes.nuisances.camera else camera[:, :1]

@@ -1,0 +1,151 @@
+"""The parts of the embedded text-to-video models: real diffusers and transformers classes, small.
+
+An image model comes first. Both video models start from it: inflating its weights gives a
+`UNet3DConditionModel` that treats each frame as the image model does, and a `MotionAdapter` is put
+into the image model itself.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from kinema.sprites.tokenizer import MAX_TOKENS, build_tokenizer
+
+if TYPE_CHECKING:
+    from diffusers import (
+        AutoencoderKL,
+        DDIMScheduler,
+        MotionAdapter,
+        UNet2DConditionModel,
+        UNet3DConditionModel,
+    )
+    from transformers import CLIPTextModel
+
+FRAME_SIZE = 64
+NUM_FRAMES = 16
+LATENT_CHANNELS = 6
+LATENT_SIZE = 8
+TEXT_WIDTH = 96
+_UNET_CHANNELS = (64, 128)
+_UNET = {
+    "sample_size": LATENT_SIZE,
+    "in_channels": LATENT_CHANNELS,
+    "out_channels": LATENT_CHANNELS,
+    "layers_per_block": 1,
+    "block_out_channels": _UNET_CHANNELS,
+    "cross_attention_dim": TEXT_WIDTH,
+    "norm_num_groups": 16,
+}
+_HEAD_WIDTH = 16
+
+
+def new_autoencoder() -> "AutoencoderKL":
+    """Return an untrained autoencoder: (B, 3, 64, 64) in [-1, 1] to (B, 6, 8, 8) and back."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(32, 48, 64, 64),
+        layers_per_block=1,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=8,
+        sample_size=FRAME_SIZE,
+    )
+
+
+def new_text_encoder() -> "CLIPTextModel":
+    """Return an untrained text encoder: (B, 20) token ids to (B, 20, 96)."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(build_tokenizer()),
+            hidden_size=TEXT_WIDTH,
+            intermediate_size=4 * TEXT_WIDTH,
+            projection_dim=TEXT_WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=MAX_TOKENS,
+            bos_token_id=0,
+            eos_token_id=1,
+            pad_token_id=1,
+        )
+    )
+
+
+def new_image_unet() -> "UNet2DConditionModel":
+    """Return an untrained image U-Net over latents (B, 6, 8, 8)."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        down_block_types=("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2,
+        # In the 2D model this argument is, for history's sake, the number of heads of each level.
+        attention_head_dim=tuple(width // _HEAD_WIDTH for width in _UNET_CHANNELS),
+        # As every video U-Net has it, so that the weights fit.
+        use_linear_projection=True,
+        **_UNET,
+    )
+
+
+def new_motion_adapter() -> "MotionAdapter":
+    """Return an untrained motion adapter for the image U-Net; it changes nothing yet."""
+    from diffusers import MotionAdapter
+
+    adapter = MotionAdapter(
+        block_out_channels=_UNET_CHANNELS,
+        motion_layers_per_block=1,
+        motion_num_attention_heads=4,
+        motion_norm_num_groups=16,
+        motion_max_seq_length=32,
+    )
+    with torch.no_grad():
+        for name, parameter in adapter.named_parameters():
+            if ".proj_out." in name:
+                parameter.zero_()
+    return adapter
+
+
+def inflate(image_unet: "UNet2DConditionModel") -> "UNet3DConditionModel":
+    """Return a video U-Net over (B, 6, T, 8, 8) that treats every frame as `image_unet` does.
+
+    Its temporal layers are new; each ends in zeros, so that at birth nothing passes from frame to
+    frame and training starts from the image model's pictures.
+    """
+    from diffusers import UNet3DConditionModel
+
+    video_unet = UNet3DConditionModel(
+        down_block_types=("CrossAttnDownBlock3D",) * 2,
+        up_block_types=("CrossAttnUpBlock3D",) * 2,
+        attention_head_dim=_HEAD_WIDTH,
+        **_UNET,
+    )
+    spatial = image_unet.state_dict()
+    own = video_unet.state_dict()
+    temporal = {name for name in own if "temp_" in name or name.startswith("transformer_in.")}
+    if set(own) - temporal != set(spatial):
+        raise ValueError("the image and the video U-Net do not have the same spatial layers")
+    video_unet.load_state_dict({**own, **spatial})
+    with torch.no_grad():
+        for name, parameter in video_unet.named_parameters():
+            if name in temporal and (".proj_out." in name or ".conv4." in name):
+                parameter.zero_()
+    return video_unet
+
+
+def new_scheduler() -> "DDIMScheduler":
+    """Return the noise schedule that the models are trained in: cosine, v-prediction.
+
+    Its last step is noise alone (to 1e-5), so sampling may start from pure noise, which "trailing"
+    steps do.
+    """
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+    )

@@ -1,0 +1,84 @@
+"""A pool of encoded sprites videos, made once and kept on disk for the stages that learn latents."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from kinema.files import output_folder, replacing
+from kinema.sprites.models import FRAME_SIZE, NUM_FRAMES
+from kinema.sprites.render import render
+from kinema.sprites.scenes import Scenes, sample_scenes
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+VIDEOS_PER_SHARD = 512
+_FRAMES_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class LatentPool:
+    """Latents (N, T, 6, 8, 8) float16, already scaled to unit variance, and their scenes."""
+
+    latents: Tensor
+    scenes: list[Scenes]
+
+    def shard(self, index: int) -> tuple[Tensor, Scenes]:
+        """Return the latents and the scenes of one shard."""
+        first = index * VIDEOS_PER_SHARD
+        return self.latents[first : first + VIDEOS_PER_SHARD], self.scenes[index]
+
+    @property
+    def num_shards(self) -> int:
+        """Number of shards."""
+        return len(self.scenes)
+
+
+@torch.no_grad()
+def encode_video(autoencoder: "AutoencoderKL", video: Tensor) -> Tensor:
+    """Encode (B, T, 3, H, W) in [0, 1] to the scaled mean latents (B, T, C, H / 8, W / 8)."""
+    flat = video.flatten(0, 1) * 2 - 1
+    parts = [autoencoder.encode(part).latent_dist.mean for part in flat.split(_FRAMES_AT_ONCE)]
+    latents = torch.cat(parts).float() * autoencoder.config.scaling_factor
+    return latents.unflatten(0, video.shape[:2])
+
+
+def latent_pool(
+    autoencoder: "AutoencoderKL", folder: str | Path, *, num_videos: int, seed: int
+) -> LatentPool:
+    """Return the pool in `folder`, making the shards that are missing.
+
+    Shards are named after the seed and the autoencoder's scaling factor, so those of another
+    autoencoder are not taken for this one's.
+    """
+    folder = output_folder(folder)
+    num_shards = -(-num_videos // VIDEOS_PER_SHARD)
+    made_with = json.dumps({"scaling_factor": autoencoder.config.scaling_factor, "seed": seed})
+    latents, scenes = [], []
+    for index in tqdm(range(num_shards), desc="encode videos", unit="shard"):
+        drawn = sample_scenes(VIDEOS_PER_SHARD, seed=seed * 100_003 + index)
+        path = folder / f"{index:04d}.safetensors"
+        if not _made_with(path, made_with):
+            video = render(drawn, num_frames=NUM_FRAMES, height=FRAME_SIZE, width=FRAME_SIZE).video
+            with torch.autocast("cpu", torch.bfloat16):
+                encoded = encode_video(autoencoder, video).half()
+            with replacing(path) as temporary:
+                save_file({"latents": encoded}, temporary, {"made_with": made_with})
+        with safe_open(path, "pt") as shard:
+            latents.append(shard.get_tensor("latents"))
+        scenes.append(drawn)
+    return LatentPool(torch.cat(latents), scenes)
+
+
+def _made_with(path: Path, made_with: str) -> bool:
+    if not path.exists():
+        return False
+    with safe_open(path, "pt") as shard:
+        return bool(shard.metadata().get("made_with") == made_with)

@@ -1,0 +1,180 @@
+"""The training loop: checkpointed, resumable to the same losses, the same for every stage.
+
+All randomness of a step is drawn from a seed of that step, so a run that is killed and resumed
+goes through exactly the steps of a run that was not.
+"""
+
+import json
+import math
+import signal
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from kinema.errors import InputError
+from kinema.files import output_folder, replacing
+from kinema.sprites.training.recipe import Recipe
+
+CHECKPOINT = "checkpoint.safetensors"
+LOSSES = "losses.jsonl"
+
+
+class Stage(Protocol):
+    """One stage of the training."""
+
+    trained: nn.Module
+    """Everything that is trained, in one module; what needs no gradient is frozen."""
+
+    def loss(self, step: int) -> Tensor:
+        """Return the loss of one step on a batch drawn from the global random state."""
+        ...
+
+    def sample(self, averaged: nn.Module, path: Path) -> None:
+        """Write a picture of what the averaged weights make, to look at during training."""
+        ...
+
+    def export(self, averaged: nn.Module, folder: Path) -> None:
+        """Write the averaged weights as diffusers and transformers folders."""
+        ...
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Return the learning rate of a step: a linear rise, then half a cosine to zero."""
+    if step < recipe.num_warmup_steps:
+        return recipe.learning_rate * (step + 1) / recipe.num_warmup_steps
+    passed = (step - recipe.num_warmup_steps) / max(1, recipe.num_steps - recipe.num_warmup_steps)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, passed)))
+
+
+def train(
+    stage: Stage, recipe: Recipe, folder: str | Path, *, stop_after: int | None = None
+) -> int:
+    """Train a stage in `folder`, from its checkpoint where there is one; return the steps done.
+
+    Losses go to `losses.jsonl`, pictures to `samples/`, the result to `export/`. SIGTERM and
+    SIGINT write a checkpoint before they end the run.
+
+    Args:
+        stage: what to train.
+        recipe: its settings; those of the checkpoint must be the same.
+        folder: of this run.
+        stop_after: end early, after this many steps, as if interrupted.
+
+    Raises:
+        InputError: the checkpoint is of another recipe.
+        KeyboardInterrupt: the run was interrupted; its checkpoint is written.
+    """
+    folder = output_folder(folder)
+    parameters = [value for value in stage.trained.parameters() if value.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    averaged = AveragedModel(
+        stage.trained, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=False
+    )
+    first = _resume(folder, recipe, stage.trained, averaged, optimizer)
+    last = recipe.num_steps if stop_after is None else min(stop_after, recipe.num_steps)
+    interrupted: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupted.append(number)
+
+    previous = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    step = first
+    try:
+        with (
+            (folder / LOSSES).open("a") as log,
+            tqdm(total=recipe.num_steps, initial=first, desc=recipe.stage, unit="step") as bar,
+        ):
+            while step < last and not interrupted:
+                torch.manual_seed(recipe.seed * 1_000_003 + step)
+                rate = learning_rate(recipe, step)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16"):
+                    loss = stage.loss(step)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                norm = nn.utils.clip_grad_norm_(parameters, recipe.gradient_clip)
+                optimizer.step()
+                averaged.update_parameters(stage.trained)
+                step += 1
+                entry = {"step": step, "loss": loss.item(), "gradient_norm": norm.item()}
+                log.write(json.dumps(entry) + "\n")
+                log.flush()
+                bar.set_postfix(loss=f"{loss.item():.4f}")
+                bar.update()
+                if step % recipe.steps_between_checkpoints == 0:
+                    _save(folder, recipe, step, stage.trained, averaged, optimizer)
+                    stage.sample(averaged.module, folder / "samples" / f"{step:06d}.png")
+        _save(folder, recipe, step, stage.trained, averaged, optimizer)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if interrupted:
+        raise KeyboardInterrupt
+    stage.export(averaged.module, output_folder(folder / "export"))
+    return step
+
+
+def _save(
+    folder: Path,
+    recipe: Recipe,
+    step: int,
+    trained: nn.Module,
+    averaged: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    tensors = {f"weights.{name}": value for name, value in trained.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in averaged.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+    metadata = {"step": str(step), "recipe": json.dumps(asdict(recipe))}
+    with replacing(folder / CHECKPOINT) as path:
+        save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata)
+
+
+def _resume(
+    folder: Path,
+    recipe: Recipe,
+    trained: nn.Module,
+    averaged: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+) -> int:
+    """Load the checkpoint of `folder` and cut the log to its step; return the step, 0 without."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        (folder / LOSSES).unlink(missing_ok=True)
+        return 0
+    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimizer": {}}
+    with safe_open(path, "pt") as checkpoint:
+        metadata = checkpoint.metadata()
+        if json.loads(metadata["recipe"]) != asdict(recipe):
+            raise InputError(
+                f"{path} was made with another recipe; give that recipe or another folder"
+            )
+        for key in checkpoint.keys():  # noqa: SIM118 - not a mapping
+            group, _, name = key.partition(".")
+            groups[group][name] = checkpoint.get_tensor(key)
+    trained.load_state_dict(groups["weights"])
+    averaged.load_state_dict(groups["average"])
+    state = optimizer.state_dict()
+    for key, value in groups["optimizer"].items():
+        index, name = key.split(".")
+        state["state"].setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict(state)
+    step = int(metadata["step"])
+    lines = (folder / LOSSES).read_text().splitlines(keepends=True)
+    with replacing(folder / LOSSES) as log:
+        log.write_text("".join(lines[:step]))
+    return step

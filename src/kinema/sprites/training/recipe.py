@@ -1,0 +1,86 @@
+"""Recipes: the settings of one training stage, in a TOML file."""
+
+import tomllib
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+
+from kinema.errors import InputError
+
+STAGES = ("autoencoder", "text-to-image", "text-to-video", "animatediff")
+"""In the order in which they are trained: each needs those before it, but for the last two, which
+need only the first two."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one stage.
+
+    Attributes:
+        stage: one of `STAGES`.
+        seed: of weights, data and noise.
+        num_steps: optimiser steps; the learning rate falls to zero over them (half a cosine).
+        batch_size: images, or videos of 16 frames for the video stages.
+        learning_rate: at its highest, after `num_warmup_steps`.
+        num_warmup_steps: steps over which the learning rate rises.
+        weight_decay: AdamW's.
+        gradient_clip: largest norm of the gradient.
+        ema_decay: decay a step of the moving average of the weights, which is what is kept.
+        precision: "bf16" (autocast) or "fp32".
+        num_videos: size of the pool of encoded videos that the latent stages learn from.
+        caption_dropout: share of captions left empty, for classifier-free guidance.
+        steps_between_checkpoints: and samples.
+    """
+
+    stage: str
+    seed: int
+    num_steps: int
+    batch_size: int
+    learning_rate: float
+    num_warmup_steps: int = 100
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    ema_decay: float = 0.999
+    precision: str = "bf16"
+    num_videos: int = 8192
+    caption_dropout: float = 0.1
+    steps_between_checkpoints: int = 250
+
+    def __post_init__(self) -> None:
+        if self.stage not in STAGES:
+            raise InputError(f"stage {self.stage!r} is not one of {', '.join(STAGES)}")
+        if self.precision not in ("bf16", "fp32"):
+            raise InputError(f"precision {self.precision!r} is not one of bf16, fp32")
+        for name in ("num_steps", "batch_size", "num_videos", "steps_between_checkpoints"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
+
+
+def read_recipe(path: str | Path | None = None, *, stage: str | None = None) -> Recipe:
+    """Read a recipe from a TOML file, or the one that Kinema ships for `stage`.
+
+    Raises:
+        InputError: no such file, not TOML, or a setting is missing, unknown or out of range.
+    """
+    if path is None:
+        if stage not in STAGES:
+            raise InputError(f"stage {stage!r} is not one of {', '.join(STAGES)}")
+        source = files("kinema.sprites") / "recipes" / f"{stage}.toml"
+    else:
+        source = Path(path)
+    try:
+        settings = tomllib.loads(source.read_text())
+    except FileNotFoundError as error:
+        raise InputError(f"there is no recipe {path}; give the path of a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"recipe {path} is not TOML: {error}") from error
+    known = {field.name for field in fields(Recipe)}
+    if unknown := sorted(set(settings) - known):
+        raise InputError(f"recipe {path} has unknown settings {unknown}; known are {sorted(known)}")
+    try:
+        recipe = Recipe(**settings)
+    except TypeError as error:
+        raise InputError(f"recipe {path} is incomplete: {error}") from error
+    if stage is not None and recipe.stage != stage:
+        raise InputError(f"recipe {path} is for stage {recipe.stage!r}, not {stage!r}")
+    return recipe

@@ -1,0 +1,302 @@
+"""The four stages: what each trains, on what loss, and what it leaves behind."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kinema.errors import InputError
+from kinema.files import output_folder
+from kinema.sprites import models
+from kinema.sprites.render import render
+from kinema.sprites.scenes import Nuisances, sample_captions, sample_scenes
+from kinema.sprites.tokenizer import MAX_TOKENS, build_tokenizer
+from kinema.sprites.training.latents import VIDEOS_PER_SHARD, LatentPool, latent_pool
+from kinema.sprites.training.recipe import STAGES, Recipe
+
+if TYPE_CHECKING:
+    pass
+
+SAMPLE_CAPTIONS = (
+    "a large red circle on a black background, moving right",
+    "a small blue star on a grey background, circling clockwise",
+    "a large yellow triangle on a navy background, bouncing",
+    "a small green cross on a gradient background, moving up and left",
+    "a large white ring on a striped background, growing",
+    "a small purple square on a textured background, spinning clockwise",
+    "a red star on a striped background",
+    "a white triangle on a textured background",
+)
+_KL_WEIGHT = 1e-4
+_BUSY = Nuisances(camera=0.3, distractors=3)
+
+
+class AutoencoderStage:
+    """Train the autoencoder on frames drawn as they are needed, a quarter of them with clutter."""
+
+    def __init__(self, recipe: Recipe, runs: Path) -> None:
+        self.recipe = recipe
+        self.trained = models.new_autoencoder()
+
+    def _frames(self, num_frames: int, seed: int) -> Tensor:
+        """Draw frames (N, 3, 64, 64) in [-1, 1], four moments of a scene each."""
+        num_busy = max(1, num_frames // 16)
+        busy = render(sample_scenes(num_busy, seed=seed + 1, nuisances=_BUSY), num_frames=4)
+        calm = render(sample_scenes(num_frames // 4 - num_busy, seed=seed), num_frames=4)
+        return torch.cat((calm.video, busy.video)).flatten(0, 1) * 2 - 1
+
+    def loss(self, step: int) -> Tensor:
+        frames = self._frames(self.recipe.batch_size, 2 * (self.recipe.seed * 10_000_019 + step))
+        posterior = self.trained.encode(frames).latent_dist
+        rebuilt = self.trained.decode(posterior.sample()).sample
+        # The squared error serves PSNR; the absolute one keeps edges from blurring.
+        error = F.l1_loss(rebuilt.float(), frames) + F.mse_loss(rebuilt.float(), frames)
+        return error + _KL_WEIGHT * posterior.kl().mean() / models.LATENT_SIZE**2
+
+    @torch.no_grad()
+    def sample(self, averaged: nn.Module, path: Path) -> None:
+        frames = self._frames(32, seed=-1)
+        rebuilt = averaged.decode(averaged.encode(frames).latent_dist.mean).sample  # type: ignore[operator]
+        _save_grid(torch.stack((frames, rebuilt)).flatten(0, 1).unflatten(0, (4, 16)), path)
+
+    @torch.no_grad()
+    def export(self, averaged: nn.Module, folder: Path) -> None:
+        frames = self._frames(512, seed=-2)
+        spread = averaged.encode(frames).latent_dist.mean.std().item()  # type: ignore[operator]
+        averaged.register_to_config(scaling_factor=1 / spread)  # type: ignore[operator]
+        averaged.half().save_pretrained(folder / "vae")  # type: ignore[operator]
+
+
+class _DiffusionStage:
+    """What the three latent stages share: captions, noise and the v-prediction loss."""
+
+    trained: nn.ModuleDict
+
+    def __init__(self, recipe: Recipe, runs: Path) -> None:
+        self.recipe = recipe
+        self.scheduler = models.new_scheduler()
+        self.tokenizer = build_tokenizer()
+        self.autoencoder = load_export(runs, "autoencoder", "vae")
+        self.pool: LatentPool = latent_pool(
+            self.autoencoder, runs / "latents", num_videos=recipe.num_videos, seed=recipe.seed
+        )
+
+    def tokens(self, captions: list[str]) -> Tensor:
+        """Return the token ids (B, 20) of captions."""
+        encoded = self.tokenizer(
+            captions, padding="max_length", max_length=MAX_TOKENS, truncation=True
+        )
+        return torch.tensor(encoded.input_ids)
+
+    def batch(self, step: int) -> tuple[Tensor, list[str]]:
+        """Return latents (B, T, C, H, W) and a caption for each, some of them empty."""
+        seed = self.recipe.seed * 10_000_019 + step
+        latents, scenes = self.pool.shard(int(torch.randint(self.pool.num_shards, ())))
+        rows = torch.randint(VIDEOS_PER_SHARD, (self.recipe.batch_size,))
+        captions = sample_captions(scenes[rows], seed=seed)
+        dropped = torch.rand(len(captions)) < self.recipe.caption_dropout
+        captions = ["" if drop else text for text, drop in zip(captions, dropped, strict=True)]
+        return latents[rows].float(), captions
+
+    def denoising_loss(self, unet: nn.Module, latents: Tensor, **conditions: Tensor) -> Tensor:
+        """Return the v-prediction loss at one noise level for each sample (first axis)."""
+        noise = torch.randn_like(latents)
+        # One level in each of B equal parts of the schedule: less variance than B free draws.
+        count = latents.shape[0]
+        levels = (torch.randperm(count) + torch.rand(count)) / count
+        timesteps = (levels * self.scheduler.config.num_train_timesteps).long()
+        noisy = self.scheduler.add_noise(latents, noise, timesteps)
+        target = self.scheduler.get_velocity(latents, noise, timesteps)
+        predicted = unet(noisy, timesteps, **conditions).sample
+        return F.mse_loss(predicted.float(), target)
+
+
+class TextToImageStage(_DiffusionStage):
+    """Train the image U-Net and the text encoder on single frames."""
+
+    def __init__(self, recipe: Recipe, runs: Path) -> None:
+        super().__init__(recipe, runs)
+        torch.manual_seed(recipe.seed)
+        self.trained = nn.ModuleDict(
+            {"unet": models.new_image_unet(), "text_encoder": models.new_text_encoder()}
+        )
+
+    def loss(self, step: int) -> Tensor:
+        latents, captions = self.batch(step)
+        moments = torch.randint(latents.shape[1], (latents.shape[0],))
+        frames = latents[torch.arange(latents.shape[0]), moments]
+        text = self.trained["text_encoder"](self.tokens(captions)).last_hidden_state
+        return self.denoising_loss(self.trained["unet"], frames, encoder_hidden_states=text)
+
+    @torch.no_grad()
+    def sample(self, averaged: nn.Module, path: Path) -> None:
+        text_encoder, unet = averaged["text_encoder"], averaged["unet"]  # type: ignore[index]
+        _sample_videos(self, unet, text_encoder, path, num_frames=None)
+
+    def export(self, averaged: nn.Module, folder: Path) -> None:
+        averaged["unet"].half().save_pretrained(folder / "unet")  # type: ignore[index]
+        averaged["text_encoder"].half().save_pretrained(folder / "text_encoder")  # type: ignore[index]
+
+
+class TextToVideoStage(_DiffusionStage):
+    """Train the video U-Net, inflated from the image U-Net; the text encoder stays as it is."""
+
+    def __init__(self, recipe: Recipe, runs: Path) -> None:
+        super().__init__(recipe, runs)
+        torch.manual_seed(recipe.seed)
+        self.text_encoder = load_export(runs, "text-to-image", "text_encoder")
+        image_unet = load_export(runs, "text-to-image", "unet")
+        self.trained = nn.ModuleDict({"unet": models.inflate(image_unet)})
+
+    def loss(self, step: int) -> Tensor:
+        latents, captions = self.batch(step)
+        with torch.no_grad():
+            text = self.text_encoder(self.tokens(captions)).last_hidden_state
+        video = latents.transpose(1, 2).contiguous()
+        return self.denoising_loss(self.trained["unet"], video, encoder_hidden_states=text)
+
+    @torch.no_grad()
+    def sample(self, averaged: nn.Module, path: Path) -> None:
+        unet = averaged["unet"]  # type: ignore[index]
+        _sample_videos(self, unet, self.text_encoder, path, num_frames=models.NUM_FRAMES)
+
+    def export(self, averaged: nn.Module, folder: Path) -> None:
+        averaged["unet"].half().save_pretrained(folder / "unet3d")  # type: ignore[index]
+
+
+class AnimateDiffStage(_DiffusionStage):
+    """Train motion modules in the image U-Net.
+
+    A motion module does not read the text. For words of motion to reach it, the image U-Net's
+    cross-attention is trained with it (keys, values and output); its pictures are held by the same
+    loss, whose frames are pictures. Everything else of the image U-Net stays as it was.
+    """
+
+    def __init__(self, recipe: Recipe, runs: Path) -> None:
+        from diffusers import UNetMotionModel
+
+        super().__init__(recipe, runs)
+        torch.manual_seed(recipe.seed)
+        self.text_encoder = load_export(runs, "text-to-image", "text_encoder")
+        self.image_unet = load_export(runs, "text-to-image", "unet")
+        unet = UNetMotionModel.from_unet2d(self.image_unet, models.new_motion_adapter())
+        for name, parameter in unet.named_parameters():
+            in_motion = ".motion_modules." in name
+            parameter.requires_grad_(in_motion or ".attn2." in name)
+        self.trained = nn.ModuleDict({"unet": unet})
+
+    def loss(self, step: int) -> Tensor:
+        latents, captions = self.batch(step)
+        with torch.no_grad():
+            text = self.text_encoder(self.tokens(captions)).last_hidden_state
+        video = latents.transpose(1, 2).contiguous()
+        text = text.repeat_interleave(video.shape[2], dim=0)
+        return self.denoising_loss(self.trained["unet"], video, encoder_hidden_states=text)
+
+    @torch.no_grad()
+    def sample(self, averaged: nn.Module, path: Path) -> None:
+        unet = averaged["unet"]  # type: ignore[index]
+        _sample_videos(
+            self, unet, self.text_encoder, path, num_frames=models.NUM_FRAMES, repeat_text=True
+        )
+
+    def export(self, averaged: nn.Module, folder: Path) -> None:
+        unet: Any = averaged["unet"]  # type: ignore[index]
+        image_unet = models.new_image_unet()
+        spatial = {k: v for k, v in unet.state_dict().items() if ".motion_modules." not in k}
+        image_unet.load_state_dict(spatial)
+        image_unet.half().save_pretrained(folder / "unet")
+        adapter = models.new_motion_adapter()
+        motion = {k: v for k, v in unet.state_dict().items() if ".motion_modules." in k}
+        adapter.load_state_dict(motion)
+        adapter.half().save_pretrained(folder / "motion_adapter")
+
+
+def new_stage(recipe: Recipe, runs: str | Path) -> Any:
+    """Return the stage of a recipe; `runs` holds one folder for each stage already trained.
+
+    Raises:
+        InputError: a stage that this one starts from has not been trained there.
+    """
+    torch.manual_seed(recipe.seed)
+    kinds = (AutoencoderStage, TextToImageStage, TextToVideoStage, AnimateDiffStage)
+    return dict(zip(STAGES, kinds, strict=True))[recipe.stage](recipe, Path(runs))
+
+
+def load_export(runs: Path, stage: str, part: str) -> Any:
+    """Load one part that a finished stage has left in `runs`, in float32, frozen.
+
+    Raises:
+        InputError: it is not there.
+    """
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    folder = runs / stage / "export" / part
+    if not folder.is_dir():
+        raise InputError(f"{folder} is missing; run 'kinema sprites train {stage}' first")
+    classes: dict[str, Any] = {
+        "vae": AutoencoderKL,
+        "unet": UNet2DConditionModel,
+        "text_encoder": CLIPTextModel,
+    }
+    return (
+        classes[part]
+        .from_pretrained(folder, local_files_only=True)
+        .float()
+        .eval()
+        .requires_grad_(False)
+    )
+
+
+@torch.no_grad()
+def _sample_videos(
+    stage: _DiffusionStage,
+    unet: nn.Module,
+    text_encoder: nn.Module,
+    path: Path,
+    *,
+    num_frames: int | None,
+    repeat_text: bool = False,
+    num_steps: int = 20,
+    guidance: float = 4.0,
+) -> None:
+    """Sample the eight captions with guidance and save four frames of each, or one picture."""
+    generator = torch.Generator().manual_seed(stage.recipe.seed)
+    size = (models.LATENT_SIZE, models.LATENT_SIZE)
+    count = len(SAMPLE_CAPTIONS)
+    frames = () if num_frames is None else (num_frames,)
+    latents = torch.randn(count, models.LATENT_CHANNELS, *frames, *size, generator=generator)
+    captions = [""] * count + list(SAMPLE_CAPTIONS)
+    text = text_encoder(stage.tokens(captions)).last_hidden_state
+    if repeat_text:
+        text = text.repeat_interleave(num_frames or 1, dim=0)
+    stage.scheduler.set_timesteps(num_steps)
+    was_training = unet.training
+    unet.eval()
+    for timestep in stage.scheduler.timesteps:
+        both = unet(torch.cat((latents, latents)), timestep, encoder_hidden_states=text).sample
+        without, conditional = both.chunk(2)
+        predicted = without + guidance * (conditional - without)
+        latents = stage.scheduler.step(predicted, timestep, latents).prev_sample
+    unet.train(was_training)
+    if num_frames is None:
+        shown = latents[:, None]
+    else:
+        shown = latents[:, :, :: num_frames // 4].transpose(1, 2)
+    pictures = stage.autoencoder.decode(
+        shown.flatten(0, 1) / stage.autoencoder.config.scaling_factor
+    ).sample
+    _save_grid(pictures.unflatten(0, shown.shape[:2]), path)
+
+
+def _save_grid(pictures: Tensor, path: Path) -> None:
+    """Save pictures (rows, columns, 3, H, W) in [-1, 1] as one image."""
+    from PIL import Image
+
+    output_folder(path.parent)
+    rows = torch.cat(list(torch.cat(list(pictures), dim=-2)), dim=-1)
+    array = ((rows.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(array).save(path)
