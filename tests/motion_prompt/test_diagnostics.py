@@ -9,7 +9,7 @@ from kinema.motion_prompt import LearnableSigmoid, MaxExp, MotionPrompt
 
 def test_diagnostics_describe_the_normalisation_and_the_attention():
     layer = MotionPrompt(normalisation=LearnableSigmoid(1.05, -2.67))
-    attention = torch.tensor([0.5, 0.995, 0.999, 0.9]).view(1, 1, 2, 2)
+    attention = torch.tensor([0.5, 0.995, 0.999, 0.989]).view(1, 1, 2, 2)
     found = layer.diagnostics(attention)
     slope = 5 / (0.45 * math.tanh(1.05) + 0.1)
     shift = 0.6 * math.tanh(-2.67)

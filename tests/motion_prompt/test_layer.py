@@ -271,7 +271,7 @@ def test_printing_the_layer_shows_its_settings():
     shown = repr(MotionPrompt(layout="BCTHW", penalty=2.5, normalisation=Gamma(0.3)))
     for words in ("layout='BCTHW'", "penalty=2.5", "std=(0.225, 0.225, 0.225)", "exponent=0.3"):
         assert words in shown
-    assert "m=0.1, n=0" in repr(MotionPrompt())
+    assert "LearnableSigmoid" in repr(MotionPrompt().to("meta"))
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ class MotionPromptClassifier(nn.Module):
         return MotionPromptClassifierOutput(logits, prompted.variation, prompted.attention)
 
     def loss(self, output: MotionPromptClassifierOutput, labels: Tensor) -> Tensor:
-        """Cross entropy plus `penalty` times the variation (paper, section 3).
+        """Cross entropy plus `penalty` times the variation.
 
         Args:
             output: of `forward`.

@@ -1,4 +1,4 @@
-"""Grey frames and frame differencing maps (paper, section 3)."""
+"""Grey frames and frame differencing maps (video motion prompts, arXiv 2407.03179)."""
 
 from collections.abc import Sequence
 
@@ -19,13 +19,12 @@ def grey_frames(frames: Tensor, *, weights: Sequence[float] = GREY_WEIGHTS) -> T
         `(B, T, H, W)`, in [0, 1] for frames in [0, 1]. float64 stays float64; everything else is
         computed and returned in float32, since half precision is as coarse as the differences.
     """
-    dtype = working_dtype(frames)
     # Unbound channels give a single pass without a copy in every layout, a backward without zeros
     # of the clip's size, and operations that autocast leaves in float32 (a matmul it would not).
     red, *others = frames.unbind(2)
-    grey = red.to(dtype) * weights[0]
+    grey = red.to(working_dtype(frames)) * weights[0]
     for channel, weight in zip(others, weights[1:], strict=True):
-        grey = torch.add(grey, channel.to(dtype), alpha=weight)
+        grey = torch.add(grey, channel, alpha=weight)
     return grey
 
 

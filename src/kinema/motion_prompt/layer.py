@@ -31,7 +31,7 @@ class MotionPromptOutput(NamedTuple):
 
 
 class MotionPrompt(nn.Module):
-    """Video motion prompts (Chen, Wang, Koniusz, Gedeon, ACML 2024, section 3).
+    """Video motion prompts (Chen, Wang, Koniusz, Gedeon, ACML 2024, arXiv 2407.03179).
 
     `Z_t = f(D_t) * X_{t+1}`: the power normalisation f turns the grey difference of neighbouring
     frames into an attention map, which weighs every channel of the later frame. T+1 frames in, T

@@ -4,13 +4,13 @@ Each stands as a pure function of its formula and as a module that maps a differ
 `(B, T-1, H, W)` in [-1, 1] to an attention map of the same shape. Any of the modules can take the
 learnable sigmoid's place in `MotionPrompt`.
 
-The learnable sigmoid is the paper's (section 3). The others are those it compares with: Koniusz
-and Zhang, "Power Normalizations in Fine-Grained Image, Few-Shot Image and Graph Classification",
-TPAMI 44(2), 2022, and its later uses. What values of their parameters the paper took is not
-published; the defaults here are among the values that were plotted for them.
+The learnable sigmoid is that of video motion prompts (arXiv 2407.03179). The others are those it
+is compared with: Koniusz and Zhang, TPAMI 44(2), 2022 (arXiv 2012.13975), and later uses of theirs.
+What parameter values that comparison took is not known to us; the defaults here are among those
+that were plotted for each function.
 
-Unsigned modules answer to brightening only, `max(D, 0)`, and give maps in [0, 1], as the paper
-draws them. Signed ones are odd functions with maps in [-1, 1]: they keep darkening, as a negative
+Unsigned modules answer to brightening only, `max(D, 0)`, and give maps in [0, 1], as the project
+page draws them. Signed ones are odd functions with maps in [-1, 1]: they keep darkening, as a negative
 weight. MaxExp has no signed form (SigmE extends it, as AsinhE extends Gamma).
 """
 
@@ -23,19 +23,19 @@ from kinema.errors import InputError
 
 
 def sigmoid_slope(m: Tensor) -> Tensor:
-    """Slope `a(m) = alpha / (beta * |tanh m| + eps)`, in (9.09, 50] (paper, section 3)."""
+    """Slope `a(m) = alpha / (beta * |tanh m| + eps)`, in (9.09, 50]."""
     alpha, beta, eps = 5.0, 0.45, 0.1
     return alpha / (beta * m.tanh().abs() + eps)
 
 
 def sigmoid_shift(n: Tensor) -> Tensor:
-    """Shift `b(n) = gamma * tanh n`, in (-0.6, 0.6) (paper, section 3)."""
+    """Shift `b(n) = gamma * tanh n`, in (-0.6, 0.6)."""
     gamma = 0.6
     return gamma * n.tanh()
 
 
 def learnable_sigmoid(difference: Tensor, m: Tensor, n: Tensor) -> Tensor:
-    """`f(D) = sigmoid(a(m) * (D - b(n)))` (paper, section 3).
+    """`f(D) = sigmoid(a(m) * (D - b(n)))`.
 
     Mathematically in (0, 1); in floating point a large difference may round to 0 or 1.
     """
@@ -90,10 +90,6 @@ class LearnableSigmoid(nn.Module):
         """Attention `(B, T-1, H, W)` in (0, 1), in the dtype of `difference`."""
         m, n = self.m.to(difference.dtype), self.n.to(difference.dtype)
         return learnable_sigmoid(difference, m, n)
-
-    def extra_repr(self) -> str:
-        """Learned values shown by `print(module)`."""
-        return f"m={self.m.item():.4g}, n={self.n.item():.4g}"
 
 
 class Gamma(nn.Module):

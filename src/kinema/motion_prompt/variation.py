@@ -1,10 +1,10 @@
-"""Temporal attention variation, the regulariser of a motion prompt."""
+"""Temporal attention variation, the regulariser of a motion prompt (arXiv 2407.03179)."""
 
 from torch import Tensor
 
 
 def attention_variation(attention: Tensor) -> Tensor:
-    """Mean squared change between neighbouring attention maps (paper, section 3).
+    """Mean squared change between neighbouring attention maps.
 
     `V = 1 / (T-2) * sum_t ||A_{t+1} - A_t||_F^2` for T frames; like the authors' code, and unlike
     the printed formula, it is divided by `B * H * W` too, so that batch and frame size leave the
