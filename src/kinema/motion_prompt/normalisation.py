@@ -10,8 +10,8 @@ What parameter values that comparison took is not known to us; the defaults here
 that were plotted for each function.
 
 Unsigned modules answer to brightening only, `max(D, 0)`, and give maps in [0, 1], as the project
-page draws them. Signed ones are odd functions with maps in [-1, 1]: they keep darkening, as a negative
-weight. MaxExp has no signed form (SigmE extends it, as AsinhE extends Gamma).
+page draws them. Signed ones are odd functions with maps in [-1, 1]: they keep darkening, as a
+negative weight. MaxExp has no signed form (SigmE extends it, as AsinhE extends Gamma).
 """
 
 import math
