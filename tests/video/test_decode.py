@@ -256,6 +256,24 @@ def test_packets_in_front_of_the_first_keyframe_are_not_frames(tmp_path, make_vi
         read_video(cut, indices=[47])
 
 
+def test_a_trimmed_mp4_gives_what_its_edit_list_shows(make_video):
+    path = make_video("whole.mp4", num_frames=48, options={"g": "12", "bf": "0"})
+    whole = read_video(path)
+    data = bytearray(path.read_bytes())
+    # Turn the edit list's one entry to start 5 frames later and end 8 frames earlier.
+    entry = data.index(b"elst") + 12
+    scale_at = data.index(b"mvhd") + 16
+    movie_scale = int.from_bytes(data[scale_at : scale_at + 4], "big")
+    media_at = data.index(b"mdhd") + 16
+    media_scale = int.from_bytes(data[media_at : media_at + 4], "big")
+    data[entry : entry + 4] = (35 * movie_scale // 10).to_bytes(4, "big")
+    data[entry + 4 : entry + 8] = (5 * media_scale // 10).to_bytes(4, "big")
+    path.write_bytes(data)
+    clip = read_video(path)
+    assert torch.equal(clip.frames, whole.frames[5:40])
+    assert torch.equal(read_video(path, indices=[0, 30]).frames, clip.frames[[0, 30]])
+
+
 def test_an_animated_gif_is_a_video(make_video):
     clip = read_video(make_video("clip.gif", codec="gif", pixel_format="rgb8"))
     assert clip.frames.shape == (12, 3, 64, 96)

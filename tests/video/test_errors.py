@@ -1,6 +1,7 @@
 """What cannot be read is refused in one sentence that names the file."""
 
 import os
+import random
 import wave
 
 import av
@@ -86,6 +87,15 @@ def test_damage_in_the_middle(make_video):
     middle = data.index(b"\x89PNG", len(data) // 2)
     path.write_bytes(data[:middle] + b"noise" + data[middle + 5 :])
     refuse(path, "decoding stops after", readers=[read_video])
+
+
+def test_damage_that_the_decoder_paints_over(make_video):
+    path = make_video("clip.mp4", num_frames=60, height=128, width=192, options={"crf": "5"})
+    data = path.read_bytes()
+    middle = len(data) // 2
+    noise = random.Random(0).randbytes(400)
+    path.write_bytes(data[:middle] + noise + data[middle + 400 :])
+    refuse(path, "damaged", readers=[read_video])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -39,6 +39,7 @@ def test_torchcodec_and_pyav_give_identical_frames(real_clips, name):
         {"codec": "png", "pixel_format": "rgba", "alpha": 99},
         {"codec": "libvpx-vp9", "height": 63, "width": 95},
         {"pixel_format": "yuv420p10le"},
+        {"options": {"x264-params": "tff=1"}},
     ],
 )
 def test_made_clips_are_identical_too(make_video, settings):

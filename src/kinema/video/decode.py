@@ -44,7 +44,8 @@ def read_video(
             repeats its last frame.
         size: resize to `(height, width)`, or to this shorter side keeping the shape.
         backend: "auto" is "pyav". "torchcodec" decodes with torchcodec what it decodes to
-            identical frames (H.264, HEVC, VP8, VP9, AV1 in 8 bits with even sides); PyAV reads the rest.
+            identical frames (H.264, HEVC, VP8, VP9, AV1 in 8 bits, progressive, with even
+            sides), the rest with PyAV.
 
     Returns:
         The clip; its frames are `(T, 3, H, W)` uint8.

@@ -17,8 +17,8 @@ class VideoInfo:
         path: the file.
         width: pixels, of the upright picture.
         height: pixels, of the upright picture.
-        num_frames: as the header says, None where it does not; AVI headers may count a frame
-            or two too many. `count_frames` counts.
+        num_frames: as the header says, None where it does not. It may say too many, as in AVI files
+            with packed B-frames and in trimmed MP4 files; `count_frames` counts.
         frames_per_second: average rate.
         duration_seconds: None where the container does not say.
         codec: FFmpeg's name, such as "h264".

@@ -115,12 +115,12 @@ def _frames(
     path: Path, container: InputContainer, stream: VideoStream, *, after_seek: bool = False
 ) -> Iterator[VideoFrame]:
     """Every frame from here on, in order of presentation."""
-    num_frames = 0
+    num_frames, num_whole = 0, 0
+    at_entry = after_seek
     for packet in container.demux(stream):
-        if after_seek:
-            if not packet.is_keyframe:
-                raise _LostPlaceError
-            after_seek = False
+        if at_entry and not packet.is_keyframe:
+            raise _LostPlaceError
+        at_entry = False
         try:
             frames = packet.decode()
         except av.error.FFmpegError as error:
@@ -129,5 +129,12 @@ def _frames(
                 continue
             raise damaged(path, f"decoding stops after {num_frames} frames") from error
         for frame in frames:
+            # The decoder paints over what it lost. Without a beginning it may do so; later on
+            # the file is damaged, and every frame up to the next keyframe would be wrong.
+            if frame.is_corrupt and after_seek:
+                raise _LostPlaceError
+            if frame.is_corrupt and num_whole:
+                raise damaged(path, f"parts of frame {num_frames} are lost")
             num_frames += 1
+            num_whole += not frame.is_corrupt
             yield frame

@@ -37,6 +37,8 @@ def gives_the_same_frames(context: VideoCodecContext, table: PacketTable) -> boo
         and context.pix_fmt in _EXACT_PIXEL_FORMATS
         # The last, half-covered column of colours of an odd width is converted differently.
         and context.width % 2 == context.height % 2 == 0
+        # Interlaced colours too. 0 is unknown, 1 progressive.
+        and context.field_order in (0, 1)
         and table.timestamps is not None
     )
 
