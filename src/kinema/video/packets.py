@@ -106,6 +106,10 @@ def scan_packets(path: Path, container: InputContainer, stream: VideoStream) -> 
 def count_frames(path: str | Path) -> int:
     """Count the frames of a video by its packets, without decoding it.
 
+    Decoding gives this many, or rarely fewer: a packet in front of the first keyframe shows
+    nothing, nor does one of two placeholders at the end of some XviD files. `read_video` with
+    `num_frames` or a function of the number counts again in that case.
+
     Raises:
         InputError: the file is not a video, or is cut off.
     """
