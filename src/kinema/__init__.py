@@ -1,1 +1,21 @@
-"""Kinema: motion in video models."""
+"""Kinema: motion in video models. See it, learn it, keep it, reuse it."""
+
+from kinema import measure, motion_prompt, sprites, video
+from kinema.errors import InputError
+from kinema.motion_prompt import MotionPrompt, parameter_groups, with_motion_prompt
+from kinema.motion_prompt.see import see
+from kinema.video import read_video, write_video
+
+__all__ = [
+    "InputError",
+    "MotionPrompt",
+    "measure",
+    "motion_prompt",
+    "parameter_groups",
+    "read_video",
+    "see",
+    "sprites",
+    "video",
+    "with_motion_prompt",
+    "write_video",
+]

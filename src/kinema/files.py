@@ -1,6 +1,7 @@
 """Output files that are there whole or not at all."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,34 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def filling(folder: str | Path) -> Iterator[Path]:
+    """Give a temporary folder whose files move into `folder` together when the block ends well.
+
+    When the block raises, nothing of it stays behind, and `folder` is not made either.
+
+    Raises:
+        InputError: `folder` cannot be made or written to.
+    """
+    target = Path(folder)
+    missing = [parent for parent in (target, *target.parents) if not parent.exists()]
+    output_folder(target)
+    temporary = Path(tempfile.mkdtemp(prefix=".kinema-", dir=target))
+    try:
+        yield temporary
+        for file in sorted(temporary.iterdir()):
+            file.replace(target / file.name)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for made in missing:
+            # Another run may have put something there meanwhile; that is not ours to remove.
+            if not any(made.iterdir()):
+                made.rmdir()
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def output_folder(path: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""Parse the command line, run one command, and turn errors of input into one sentence and exit 2."""
+"""Parse the command line and run one command; an error of input is one sentence and exit 2."""
 
 import argparse
 import errno
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from kinema.cli import demo, see
 from kinema.errors import InputError
 
 # Errors of the operating system that are the user's to mend (a missing file, a full disk); any
@@ -30,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
         prog="kinema", description="Motion in video models: see it, learn it, keep it, reuse it."
     )
     root.add_argument("--version", action="version", version=f"kinema {version('kinema')}")
-    root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in (demo, see):
+        command.add(commands)
     return root
 
 

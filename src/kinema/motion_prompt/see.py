@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ class Sight:
 
     overlay: Path
     sheet: Path
-    report: dict[str, object]
+    report: dict[str, Any]
 
 
 @torch.no_grad()
@@ -103,13 +104,14 @@ def see(
     overlaid = overlay_heat_map(frames, attention.abs(), opacity=0.6)
     rate = clip.frames_per_second / stride
 
-    report: dict[str, object] = {
+    report: dict[str, Any] = {
         "video": Path(path).name,
         "frames_seen": clip.indices.tolist(),
         "frames_per_second": clip.frames_per_second,
         "height": video.shape[-2],
         "width": video.shape[-1],
         "normalisation": repr(layer.normalisation),
+        **{name: value.item() for name, value in layer.normalisation.named_parameters()},
         **layer.diagnostics(attention[None]).as_dict(),
         "variation": output.variation.item(),
         "mean_absolute_difference": difference.abs().mean().item(),

@@ -45,13 +45,14 @@ def pose(motion: str, moment: Tensor, *, extent: Tensor, phase: Tensor) -> Pose:
         clockwise as seen.
     """
     u = moment[None, :]
+    way: Tensor | float
     extent, phase = extent[:, None], phase[:, None]
     still = torch.zeros(extent.shape[0], moment.shape[0], dtype=moment.dtype)
     x, y, scale, rotation = still, still, still + 1, still
     if motion in DIRECTIONS:
-        turn = math.pi / 4 * DIRECTIONS.index(motion)
+        heading = math.pi / 4 * DIRECTIONS.index(motion)
         along = TRAVEL * extent * (u - 0.5)
-        x, y = along * math.cos(turn), along * math.sin(turn)
+        x, y = along * math.cos(heading), along * math.sin(heading)
     elif motion.startswith("circle"):
         way = 1 if motion == "circle-clockwise" else -1
         turn = 2 * math.pi * (phase + way * u)

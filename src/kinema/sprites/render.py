@@ -130,7 +130,7 @@ def _draw_shapes(
     y: Tensor,
     pixel: float,
 ) -> None:
-    """Draw one shape into every video, in place; colour (B, 3), centre (B, T, 2), the rest (B, T)."""
+    """Draw a shape into every video, in place; colour (B, 3), centre (B, T, 2), others (B, T)."""
     coverage = torch.empty(*video.shape[:2], *video.shape[3:])
     for index in shape.unique().tolist():
         rows = shape == index

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,12 +29,14 @@ class Nuisances:
     Attributes:
         camera: farthest the camera drifts over a clip, in half frame widths.
         distractors: number of smaller shapes that drift about behind the sprite.
+        distractor_drift: farthest each drifts over a clip, in half frame widths; 0 keeps it still.
         noise: standard deviation of Gaussian pixel noise, in [0, 1] units.
         flicker: largest change of brightness of a frame, as a share.
     """
 
     camera: float = 0.0
     distractors: int = 0
+    distractor_drift: float = 0.6
     noise: float = 0.0
     flicker: float = 0.0
 
@@ -88,7 +91,7 @@ class Scenes:
         return self.size.shape[0]
 
     def __getitem__(self, index: slice | Tensor) -> "Scenes":
-        parts = {
+        parts: dict[str, Any] = {
             field.name: value[index]
             for field in fields(self)
             if isinstance(value := getattr(self, field.name), Tensor)
@@ -169,7 +172,7 @@ def sample_scenes(
             torch.randint(len(COLOURS), (num_scenes, num_distractors, 1), generator=generator),
             uniform(0.10, 0.18, num_distractors, 1),
             uniform(-0.9, 0.9, num_distractors, 2),
-            uniform(-0.6, 0.6, num_distractors, 2),
+            uniform(-1, 1, num_distractors, 2) * nuisances.distractor_drift,
         ),
         dim=-1,
     )
@@ -219,7 +222,7 @@ def scenes_of(captions: Sequence[str], *, seed: int, nuisances: Nuisances = CALM
         )
     if not drawn:
         return sample_scenes(0, seed=seed, nuisances=nuisances)
-    parts = {
+    parts: dict[str, Any] = {
         field.name: torch.cat([getattr(scenes, field.name) for scenes in drawn])
         for field in fields(Scenes)
         if isinstance(getattr(drawn[0], field.name), Tensor)

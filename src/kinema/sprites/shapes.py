@@ -1,4 +1,4 @@
-"""The shapes, as signed distances: negative inside, zero on the edge, in units of the sprite's radius.
+"""The shapes, as signed distances: negative inside, zero on the edge, 1 being the radius.
 
 A shape is centred, points up and fits a circle of radius about one; y points down, as in a picture.
 """

@@ -1,4 +1,4 @@
-"""A pool of encoded sprites videos, made once and kept on disk for the stages that learn latents."""
+"""A pool of encoded sprites videos, made once and kept on disk for the stages after it."""
 
 import json
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ def latent_pool(
         if not _made_with(path, made_with):
             video = render(drawn, num_frames=NUM_FRAMES, height=FRAME_SIZE, width=FRAME_SIZE).video
             with torch.autocast("cpu", torch.bfloat16):
-                encoded = encode_video(autoencoder, video).half()
+                encoded = encode_video(autoencoder, video).half().contiguous()
             with replacing(path) as temporary:
                 save_file({"latents": encoded}, temporary, {"made_with": made_with})
         with safe_open(path, "pt") as shard:

@@ -1,0 +1,44 @@
+# Each target makes .venv and installs when pyproject.toml or constraints.txt changed, and not else.
+.PHONY: help demo test check format bench clean
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+help:
+	@echo "make demo [VIDEO=clip.mp4]  learn a motion prompt on sprites and see with it, in minutes"
+	@echo "make test                   the whole test suite"
+	@echo "make check                  lint, format, types, import rules"
+	@echo "make bench                  the benchmarks, into benchmarks/results"
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -e ".[dev,torchcodec]"
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/kinema demo $(if $(VIDEO),"$(VIDEO)")
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -q
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)
+	mkdir -p benchmarks/results
+	for script in benchmarks/*.py; do \
+		$(BIN)/python $$script --json benchmarks/results/$$(basename $$script .py).json || exit 1; \
+	done
+
+clean:
+	rm -rf .venv demo benchmarks/results

@@ -1,0 +1,131 @@
+"""`kinema see`: what moves in a video or a folder of videos."""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from kinema.errors import InputError
+
+NORMALISATIONS = ("learnable", "gamma", "maxexp", "sigme", "asinhe", "axmin")
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser(
+        "see",
+        help="attention maps over a video: overlay, contact sheet, figures",
+        description="Write overlay.mp4, sheet.png (frame, difference, attention, prompt) and "
+        "see.json for a video, or for each video of a folder.",
+    )
+    command.add_argument("video", type=Path, metavar="VIDEO", help="a video or a folder of videos")
+    command.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="where to (default: NAME-see)"
+    )
+    command.add_argument("--m", type=float, default=0.1, help="learned scalar of the slope (0.1)")
+    command.add_argument("--n", type=float, default=0.0, help="learned scalar of the shift (0)")
+    command.add_argument(
+        "--normalisation",
+        choices=NORMALISATIONS,
+        default="learnable",
+        help="power normalisation in place of the learnable sigmoid",
+    )
+    command.add_argument(
+        "--parameter", type=float, help="exponent or steepness of that power normalisation"
+    )
+    command.add_argument(
+        "--signed", action="store_true", help="let darkening count too, as negative weight"
+    )
+    command.add_argument(
+        "--frames", type=int, default=64, help="at most so many, from the middle (64)"
+    )
+    command.add_argument("--stride", type=int, default=1, help="take every STRIDE-th frame (1)")
+    command.add_argument(
+        "--size", type=int, default=256, help="shorter side in pixels; 0 keeps the size (256)"
+    )
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """See every video; a folder's broken ones are named, and the rest is seen."""
+    from tqdm import tqdm
+
+    from kinema.motion_prompt import MotionPrompt
+    from kinema.motion_prompt.see import see
+    from kinema.video import find_videos
+
+    if arguments.size < 0:
+        raise InputError(f"size is {arguments.size}; give the shorter side in pixels, or 0")
+    prompt = MotionPrompt(normalisation=_normalisation(arguments))
+    settings: dict[str, Any] = {
+        "prompt": prompt,
+        "num_frames": arguments.frames,
+        "stride": arguments.stride,
+        "size": arguments.size or None,
+    }
+    source: Path = arguments.video
+    output: Path = arguments.output or Path(f"{source.resolve().stem}-see")
+    if not source.is_dir():
+        for video in tqdm(find_videos(source), desc="see", unit="video", leave=False):
+            sight = see(video, output, **settings)
+        print(_line(source.name, sight.report))
+        print(f"wrote {sight.overlay}, {sight.sheet.name} and see.json")
+        return
+
+    videos = find_videos(source)
+    failed = []
+    for video in (bar := tqdm(videos, desc="see", unit="video")):
+        # The whole name, suffix and all: two videos may differ in nothing else.
+        name = video.relative_to(source)
+        try:
+            sight = see(video, output / name, **settings)
+        except InputError as error:
+            failed.append(name)
+            bar.write(f"kinema: {error}", file=sys.stderr)
+        else:
+            bar.write(_line(str(name), sight.report))
+    print(f"saw {len(videos) - len(failed)} of {len(videos)} videos, in {output}")
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(videos)} videos could not be seen: "
+            f"{', '.join(str(name) for name in failed)}"
+        )
+
+
+def _normalisation(arguments: argparse.Namespace) -> Any:
+    from kinema import motion_prompt
+
+    name, value, signed = arguments.normalisation, arguments.parameter, arguments.signed
+    if name == "learnable":
+        if value is not None or signed:
+            raise InputError(
+                "--parameter and --signed go with another --normalisation; the learnable one has "
+                "--m and --n"
+            )
+        for letter in ("m", "n"):
+            if not math.isfinite(getattr(arguments, letter)):
+                raise InputError(f"{letter} is {getattr(arguments, letter)}; give a finite number")
+        return motion_prompt.LearnableSigmoid(arguments.m, arguments.n)
+    if name == "maxexp" and signed:
+        raise InputError("maxexp has no signed form; sigme extends it to both signs")
+    if name == "axmin" and value is None:
+        raise InputError("axmin has no usual steepness; give one with --parameter, for example 50")
+    kinds = {
+        "gamma": motion_prompt.Gamma,
+        "maxexp": motion_prompt.MaxExp,
+        "sigme": motion_prompt.SigmE,
+        "asinhe": motion_prompt.AsinhE,
+        "axmin": motion_prompt.AxMin,
+    }
+    settings = {} if name == "maxexp" else {"signed": signed}
+    return kinds[name](*(() if value is None else (value,)), **settings)
+
+
+def _line(name: str, report: dict[str, Any]) -> str:
+    return (
+        f"{name}: {len(report['frames_seen'])} frames, "
+        f"{report['share_moving']:.1%} of pixels move, "
+        f"attention {report['attention_mean']:.3f} +- {report['attention_std']:.3f}, "
+        f"at rest {report['attention_at_rest']:.3f}, above 0.99 {report['share_above_099']:.1%}"
+    )

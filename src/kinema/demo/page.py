@@ -1,0 +1,64 @@
+"""The page on which the demonstration ends: pictures and figures, and what they were made with."""
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from kinema.demo.perceive import CLASSES, Comparison, Settings
+from kinema.files import replacing
+from kinema.motion_prompt.see import Sight
+
+PAGE = "index.html"
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """All that the page shows.
+
+    Attributes:
+        settings: of the comparison.
+        seeds: of its trainings.
+        comparison: accuracies and learned prompts.
+        sights: folder name, title and result of each video seen.
+        seconds: the whole took.
+    """
+
+    settings: Settings
+    seeds: list[int]
+    comparison: Comparison
+    sights: list[tuple[str, str, Sight]]
+    seconds: float
+
+
+def write_page(folder: Path, demonstration: Demonstration) -> Path:
+    """Write `index.html` into `folder`, whose pictures and videos it shows; return its path."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("kinema.demo", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template("index.html").render(
+        rows=demonstration.comparison.rows(),
+        chance=1 / len(CLASSES),
+        num_classes=len(CLASSES),
+        settings=asdict(demonstration.settings),
+        seeds=demonstration.seeds,
+        sights=demonstration.sights,
+        seconds=demonstration.seconds,
+        version=version("kinema"),
+        torch_version=torch.__version__,
+        python_version=platform.python_version(),
+        num_cores=os.cpu_count(),
+    )
+    path = folder / PAGE
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+    return path
