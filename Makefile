@@ -22,7 +22,7 @@ demo: $(INSTALLED)
 	$(BIN)/kinema demo $(if $(VIDEO),"$(VIDEO)")
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -17,7 +17,8 @@ def test_the_judge_keeps_its_aims_at_an_autoencoders_noise_and_blur():
     assert error.position < 0.005
     assert error.position_95 < 0.01
     assert error.radius < 0.02
-    assert error.rotation < 2
+    # The templates alone, five degrees apart, would be wrong by 1.25 on average.
+    assert error.rotation < 0.5
     assert error.colour_changes < 0.01
     assert error.shape_changes < 0.02
 

@@ -60,7 +60,7 @@ def test_track_size_and_turn_are_the_true_ones():
     assert (found.radius / truth.scale - 1).abs().max() < 0.05
     # Unwrapped, so the whole course is right up to one turn that the shape cannot show.
     apart = found.rotation - truth.rotation
-    assert (apart - apart.mean(dim=1, keepdim=True)).abs().max() < 0.1
+    assert (apart - apart.mean(dim=1, keepdim=True)).abs().max() < 0.03
     assert found.present.all()
 
 
@@ -91,11 +91,11 @@ def test_an_empty_background_has_no_sprite(background):
     assert_finite(found)
 
 
-@pytest.mark.parametrize(("colour", "apart"), [("red", 16), ("green", 16), ("green", 9)])
+@pytest.mark.parametrize(("colour", "apart"), [("red", 16), ("green", 16), ("green", 7)])
 def test_two_sprites_are_two_even_when_two_colours_touch(colour, apart):
     both = side_by_side(
-        "a small red star on a navy background, staying still",
-        f"a small {colour} star on a navy background, staying still",
+        "a small red square on a navy background, staying still",
+        f"a small {colour} square on a navy background, staying still",
         apart=apart,
     )
     found = judge(both)
@@ -136,7 +136,10 @@ def test_a_change_of_shape_halfway_is_one_change_among_fifteen():
 
 def test_duller_colours_and_a_tinted_background_are_still_named():
     video = video_of("a large purple cross on a striped background, growing", seed=1)
-    found = judge((0.85 * video + torch.tensor((0.05, 0.02, 0.0))[:, None, None]).clamp(0, 1))
+    tint = torch.tensor((0.05, 0.02, 0.0))
+    found = judge((0.85 * video + tint[:, None, None]).clamp(0, 1))
+    seen = 0.85 * torch.tensor(COLOURS["purple"]) + tint
+    assert (found.sprite_colour - seen).abs().max() < 0.04
     assert found.words(0) == {
         "size": "large",
         "colour": "purple",

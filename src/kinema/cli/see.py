@@ -19,7 +19,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         description="Write overlay.mp4, sheet.png (frame, difference, attention, prompt) and "
         "see.json for a video, or for each video of a folder.",
     )
-    command.add_argument("video", type=Path, metavar="VIDEO", help="a video or a folder of videos")
+    command.add_argument(
+        "video",
+        type=Path,
+        metavar="VIDEO",
+        help="a video, a folder of videos, or a clip as one tensor in a .safetensors file",
+    )
     command.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="where to (default: NAME-see)"
     )
@@ -44,6 +49,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument(
         "--size", type=int, default=256, help="shorter side in pixels; 0 keeps the size (256)"
     )
+    command.add_argument(
+        "--layout", default="TCHW", help="axes of a clip that is a .safetensors file (TCHW)"
+    )
+    command.add_argument(
+        "--mean", type=float, nargs="+", default=[0.0] * 3, help="subtracted from that clip (0 0 0)"
+    )
+    command.add_argument(
+        "--std", type=float, nargs="+", default=[1.0] * 3, help="divided into that clip (1 1 1)"
+    )
     command.set_defaults(run=run)
 
 
@@ -57,7 +71,12 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.size < 0:
         raise InputError(f"size is {arguments.size}; give the shorter side in pixels, or 0")
-    prompt = MotionPrompt(normalisation=_normalisation(arguments))
+    prompt = MotionPrompt(
+        mean=arguments.mean,
+        std=arguments.std,
+        layout=arguments.layout,
+        normalisation=_normalisation(arguments),
+    )
     settings: dict[str, Any] = {
         "prompt": prompt,
         "num_frames": arguments.frames,
@@ -67,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
     source: Path = arguments.video
     output: Path = arguments.output or Path(f"{source.resolve().stem}-see")
     if not source.is_dir():
-        for video in tqdm(find_videos(source), desc="see", unit="video", leave=False):
+        for video in tqdm(find_videos(source), desc="see", unit="video", leave=False, disable=None):
             sight = see(video, output, **settings)
         print(_line(source.name, sight.report))
         print(f"wrote {sight.overlay}, {sight.sheet.name} and see.json")
@@ -75,7 +94,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     videos = find_videos(source)
     failed = []
-    for video in (bar := tqdm(videos, desc="see", unit="video")):
+    for video in (bar := tqdm(videos, desc="see", unit="video", disable=None)):
         # The whole name, suffix and all: two videos may differ in nothing else.
         name = video.relative_to(source)
         try:

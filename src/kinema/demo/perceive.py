@@ -1,7 +1,7 @@
 """Learn a motion prompt for real: a small classifier, with and without it, on motion alone.
 
 Every clip shows one moving sprite among sprites that stay put. Colour, shape, size, background and
-clutter are drawn independently of the motion, so a still frame tells nothing about the class.
+clutter are drawn independently of the motion, so appearance tells nothing about the class.
 """
 
 from dataclasses import dataclass, field
@@ -185,7 +185,9 @@ def learn(*, use_prompt: bool, seed: int, settings: Settings, progress: bool = T
     name = "with prompt" if use_prompt else "without prompt"
     generator = torch.Generator().manual_seed(seed)
     model.train()
-    for _ in tqdm(range(settings.num_steps), desc=f"train {name}", disable=not progress):
+    # None: a bar on a terminal, nothing in a file.
+    quiet = None if progress else True
+    for _ in tqdm(range(settings.num_steps), desc=f"train {name}", disable=quiet):
         rows = torch.randint(len(clips), (settings.batch_size,), generator=generator)
         if use_prompt:
             loss = prompted.loss(prompted(clips[rows]), labels[rows])

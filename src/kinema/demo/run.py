@@ -45,13 +45,13 @@ def run_demo(
             before that is known.
     """
     started = time.monotonic()
-    folder = output_folder(folder)
     settings = settings or Settings()
     if not seeds:
         raise InputError("no seed is given; give one or more")
     if video is not None:
         # Find out before minutes of training whether the video can be seen at all.
-        see(video, folder / "yours", num_frames=8)
+        see(video, Path(folder) / "yours", num_frames=8)
+    folder = output_folder(folder)
 
     _write_class_sheet(folder / "classes.png", settings)
     clip = _write_sprites(folder / SPRITES_VIDEO, settings)

@@ -77,13 +77,15 @@ def find_foreground(video: Tensor, background: BackgroundFit) -> Foreground:
     present = sizes.amax(dim=1) >= least
     colour = torch.where(present[:, None], colour, palette[first])
 
-    coverage = _unmix(video, segment, colour.view(num_videos, num_frames, 3)).flatten(0, 1)
+    coverage = unmix(video, segment, colour.view(num_videos, num_frames, 3)).flatten(0, 1)
     near = largest_around(largest_around(main.to(video)))
     coverage = ((coverage - _DEAD_ZONE) / (1 - 2 * _DEAD_ZONE)).clamp(0, 1) * near
     coverage = coverage * present[:, None, None]
 
-    # A second colour inside the region is a second object when it is more than an edge.
-    other = main & (nearest == second[:, None, None]) & (from_colour < _COLOUR_REACH**2)
+    # A second colour inside the region is a second object when it is more than an edge or a stain:
+    # wider than two pixels, and at least twice as near to its word as to the first one's colour.
+    from_first = (pixels - colour[..., None]).square().sum(dim=1).view_as(from_colour)
+    other = main & (nearest == second[:, None, None]) & (4 * from_colour < from_first)
     core = ~largest_around(~other)
     num_objects = (sizes >= least).sum(dim=1) + (core.sum(dim=(1, 2)) >= least / 2)
     border = torch.cat((main[:, 0], main[:, -1], main[:, :, 0], main[:, :, -1]), dim=1)
@@ -98,7 +100,7 @@ def find_foreground(video: Tensor, background: BackgroundFit) -> Foreground:
     )
 
 
-def _unmix(video: Tensor, segment: Tensor, colour: Tensor) -> Tensor:
+def unmix(video: Tensor, segment: Tensor, colour: Tensor) -> Tensor:
     """Return the coverage in [0, 1] of `colour` (B, T, 3) in each pixel, (B, T, H, W).
 
     The nearest point of the triangle (first background colour, second, sprite colour) in RGB,

@@ -12,6 +12,7 @@ from kinema.errors import InputError
 from kinema.files import filling
 from kinema.motion_prompt.difference import frame_difference
 from kinema.motion_prompt.layer import MotionPrompt
+from kinema.motion_prompt.tensor_clip import SUFFIX, read_tensor_clip
 from kinema.video import (
     colour_map,
     contact_sheet,
@@ -21,8 +22,11 @@ from kinema.video import (
     write_image,
     write_video,
 )
+from kinema.video.picture import resized
 
 OVERLAY, SHEET, REPORT = "overlay.mp4", "sheet.png", "see.json"
+_TENSOR_FRAMES_PER_SECOND = 8.0
+"""A tensor does not know its rate; slow enough to look at."""
 _DIFFERENCE_LIMIT = 0.5
 """Differences of this size and more get the strongest colour, the same in every sheet."""
 _MOVING = 0.05
@@ -56,9 +60,10 @@ def see(
     `see.json` (diagnostics, and which frames were seen).
 
     Args:
-        path: a video.
+        path: a video, or a clip as one tensor in a safetensors file.
         folder: where to; made where it is missing.
-        prompt: the layer; its layout and statistics are not used, the frames being in [0, 1].
+        prompt: the layer. Its layout, mean and std say how a clip that is a tensor was made; the
+            frames of a video are in [0, 1] and need none.
         num_frames: at most so many frames, from the middle of the video; a video with fewer
             gives all it has.
         stride: take every `stride`-th frame.
@@ -74,20 +79,26 @@ def see(
     if stride < 1:
         raise InputError(f"the stride is {stride}; give 1 or more")
 
-    def choose(num_frames_in_video: int) -> list[int]:
-        available = -(-num_frames_in_video // stride)
-        return strided_indices(num_frames_in_video, min(num_frames, available), stride=stride)
+    prompt = MotionPrompt() if prompt is None else prompt
 
-    clip = read_video(path, indices=choose, size=size)
-    if len(clip) < 2:
+    def choose(num_frames_available: int) -> list[int]:
+        available = -(-num_frames_available // stride)
+        return strided_indices(num_frames_available, min(num_frames, available), stride=stride)
+
+    if Path(path).suffix == SUFFIX:
+        whole = read_tensor_clip(path, prompt)
+        indices = choose(len(whole))
+        video, rate = resized(whole[indices], size).clamp(0, 1), _TENSOR_FRAMES_PER_SECOND
+    else:
+        clip = read_video(path, indices=choose, size=size)
+        indices, video, rate = clip.indices.tolist(), clip.video, clip.frames_per_second
+    if len(video) < 2:
         stridden = f" at stride {stride}" if stride > 1 else ""
         raise InputError(
             f"{path} gives 1 frame{stridden}; a motion prompt needs 2 or more: give a longer video"
             + (" or a smaller stride" if stride > 1 else "")
         )
-    video = clip.video
     # On frames in [0, 1] the statistics are trivial, whatever the layer was trained with.
-    prompt = MotionPrompt() if prompt is None else prompt
     layer = MotionPrompt(
         mean=(0.0,) * 3,
         std=(1.0,) * 3,
@@ -102,12 +113,10 @@ def see(
     # A signed normalisation gives negative weights too; those get the difference's colours.
     shown = colour_map(attention, limit=1.0) if attention.min() < 0 else _heat_map(attention)
     overlaid = overlay_heat_map(frames, attention.abs(), opacity=0.6)
-    rate = clip.frames_per_second / stride
-
     report: dict[str, Any] = {
         "video": Path(path).name,
-        "frames_seen": clip.indices.tolist(),
-        "frames_per_second": clip.frames_per_second,
+        "frames_seen": indices,
+        "frames_per_second": rate,
         "height": video.shape[-2],
         "width": video.shape[-1],
         "normalisation": repr(layer.normalisation),
@@ -119,7 +128,9 @@ def see(
     }
     with filling(folder) as temporary:
         write_video(
-            temporary / OVERLAY, torch.cat((frames, overlaid), dim=-1), frames_per_second=rate
+            temporary / OVERLAY,
+            torch.cat((frames, overlaid), dim=-1),
+            frames_per_second=rate / stride,
         )
         rows = {
             "frame": frames,

@@ -1,0 +1,61 @@
+"""Output files that are there whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from kinema.errors import InputError
+from kinema.files import filling, output_folder, replacing
+
+
+def test_a_file_takes_its_place_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "report.json"
+    with replacing(target) as temporary:
+        temporary.write_text("whole")
+        assert temporary.suffix == ".json"
+        assert not target.exists()
+    assert target.read_text() == "whole"
+    assert list(target.parent.iterdir()) == [target]
+    assert target.stat().st_mode & 0o044
+
+
+def test_an_error_leaves_the_older_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "report.json"
+    target.write_text("older")
+    with pytest.raises(RuntimeError), replacing(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "older"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_is_filled_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "b"
+    with filling(target) as temporary:
+        (temporary / "one.txt").write_text("1")
+        assert not (target / "one.txt").exists()
+    assert [file.name for file in target.iterdir()] == ["one.txt"]
+
+
+def test_an_error_leaves_no_folder_behind(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), filling(tmp_path / "a" / "b") as temporary:
+        (temporary / "one.txt").write_text("1")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_keeps_a_folder_that_holds_something(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "mine.txt").write_text("mine")
+    with pytest.raises(RuntimeError), filling(tmp_path / "a") as temporary:
+        (temporary / "mine.txt").write_text("other")
+        raise RuntimeError
+    assert (tmp_path / "a" / "mine.txt").read_text() == "mine"
+    assert len(list((tmp_path / "a").iterdir())) == 1
+
+
+def test_a_file_is_no_output_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match="not a folder"):
+            output_folder(path)
