@@ -39,6 +39,13 @@ def test_what_spoils_the_videos_shows_in_the_figures():
     assert error.appearance <= min(error.colour, error.background)
 
 
+def test_position_is_in_frame_widths():
+    shifted = judge_error(
+        6, seed=1, noise=0, blur=0, through=lambda video: torch.roll(video, 2, dims=-1)
+    )
+    assert shifted.position == pytest.approx(2 / 64, rel=0.05)
+
+
 def test_undisturbed_videos_have_infinite_psnr():
     assert judge_error(1, seed=0, noise=0, blur=0, num_frames=4).psnr == math.inf
 

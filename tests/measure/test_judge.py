@@ -110,6 +110,8 @@ def test_a_sprite_that_goes_away_is_missed_in_those_frames_and_tracked_across_th
     found = judge(video)
     assert found.present[0].tolist() == [True] * 6 + [False] * 4 + [True] * 6
     assert not found.one_sprite[0]
+    assert found.colour_votes[0, 6:10].tolist() == [-1] * 4
+    assert found.colour_changes[0] == found.shape_changes[0] == 0
     assert found.words(0)["motion"] == "right"
     assert (found.trajectory - whole.trajectory).abs().max() < 0.02
 
@@ -245,3 +247,22 @@ def test_agreement_wants_a_description_for_each_video():
     found = judge(video_of("a red star on a navy background"))
     with pytest.raises(InputError, match="0 descriptions for 1 videos"):
         found.agreement([])
+
+
+def test_a_stained_sprite_is_one_sprite():
+    """A decoder may leave a patch of another tint: it is a second object only in full colour."""
+    video = video_of("a large yellow square on a navy background, staying still")
+    stain = (video[:, :, :, 28:36, 28:36] * 0.7).clone()
+    stain += 0.3 * torch.tensor(COLOURS["red"])[:, None, None]
+    video[:, :, :, 28:36, 28:36] = stain
+    assert judge(video).one_sprite[0]
+    video[:, :, :, 28:36, 28:36] = torch.tensor(COLOURS["red"])[:, None, None]
+    assert (judge(video).num_sprites == 2).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_shape_is_named_from_the_frames_that_show_it_whole(shape):
+    scenes = scenes_of([f"a large white {shape} on a grey background, moving right"] * 4, seed=2)
+    truth = render(replace(scenes, centre=scenes.centre + torch.tensor((0.5, 0.1))))
+    found = judge(degrade(truth.video, noise=0.03, blur=0.6, seed=0))
+    assert {found.words(k)["shape"] for k in range(4)} == {shape}

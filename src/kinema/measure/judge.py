@@ -12,8 +12,7 @@ from kinema.measure.judgement import Judgement, concatenate
 from kinema.measure.motion import Track, classify_motion
 from kinema.measure.pose import fit_pose, moments
 from kinema.measure.shape import match_shapes
-from kinema.sprites import MOTIONS, SHAPES, SIZES
-from kinema.sprites.motions import SCALE_RANGE
+from kinema.sprites import SHAPES, SIZES
 from kinema.sprites.shapes import ROTATION_ORDER
 
 _BATCH = 8
@@ -75,11 +74,8 @@ def _judge(video: Tensor) -> Judgement:
     motion, motion_margin, motion_cost = classify_motion(
         Track(trajectory, radius, rotation, order, present)
     )
-    weight = present.to(radius)
-    count = weight.sum(dim=1).clamp_min(1)
-    mean_colour_distance = (foreground.colour_distance * weight[..., None]).sum(dim=1)
-    colour, colour_margin = _least(mean_colour_distance)
-    size, size_margin = _size(radius, weight, count, motion)
+    colour, colour_margin = _least((foreground.colour_distance * present[..., None]).sum(dim=1))
+    size, size_margin = _size(radius, present)
 
     def only_if_any(word: Tensor) -> Tensor:
         return torch.where(anything, word, -1)
@@ -117,13 +113,13 @@ def _least(cost: Tensor) -> tuple[Tensor, Tensor]:
     return order[:, 0], 1 - least[:, 0] / least[:, 1].clamp_min(1e-9)
 
 
-def _size(radius: Tensor, weight: Tensor, count: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the size word and its margin, from the mean logarithm of the radius."""
-    level = (weight * radius.clamp_min(1e-3).log()).sum(dim=1) / count
-    names = tuple(MOTIONS)
-    resized = (motion == names.index("grow")) | (motion == names.index("shrink"))
-    # Growing and shrinking pass their sizes evenly in the logarithm, about this middle.
-    level = level - resized * (0.5 * math.log(SCALE_RANGE[0] * SCALE_RANGE[1]))
+def _size(radius: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the size word and its margin, from the mean logarithm of the radius.
+
+    Growing and shrinking pass evenly through the logarithms of their sizes, so it suits them too.
+    """
+    weight = present.to(radius)
+    level = (weight * radius.clamp_min(1e-3).log()).sum(dim=1) / weight.sum(dim=1).clamp_min(1)
     nominal = torch.tensor(tuple(SIZES.values())).to(level).log()
     return _least((level[:, None] - nominal).abs())
 
