@@ -252,8 +252,8 @@ def test_agreement_wants_a_description_for_each_video():
 def test_a_stained_sprite_is_one_sprite():
     """A decoder may leave a patch of another tint: it is a second object only in full colour."""
     video = video_of("a large yellow square on a navy background, staying still")
-    stain = (video[:, :, :, 28:36, 28:36] * 0.7).clone()
-    stain += 0.3 * torch.tensor(COLOURS["red"])[:, None, None]
+    stain = (video[:, :, :, 28:36, 28:36] * 0.45).clone()
+    stain += 0.55 * torch.tensor(COLOURS["red"])[:, None, None]
     video[:, :, :, 28:36, 28:36] = stain
     assert judge(video).one_sprite[0]
     video[:, :, :, 28:36, 28:36] = torch.tensor(COLOURS["red"])[:, None, None]

@@ -21,8 +21,14 @@ _REACH = 1.0
 
 _ANGLE_STEP = math.radians(5)
 _SCALES = (0.92, 1.0, 1.08)
-_SOFTNESS = (0.05, 0.16, 0.32)
-"""Widths of a template's edge, for sharp pictures and blurred ones."""
+_SHARP = 0.06
+"""Width of a template's edge before it is blurred, in units of the patch."""
+
+_BLURS = (0.0, 0.08, 0.16, 0.24)
+"""Deviations of a Gaussian, in units of the patch: a decoder rounds the tips of a small star."""
+
+_MARGIN = 10
+"""Steps of the grid beyond a template, from which a blur draws."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,10 @@ def shape_area(shape: str) -> float:
 @cache
 def _templates() -> tuple[Tensor, Tensor, Tensor]:
     """Return templates (K, P * P), the shape of each (K,) and the rotation of each (K,)."""
-    axis = patch_axis(_REACH, _GRID)
-    x, y = axis[None, :].expand(_GRID, -1), axis[:, None].expand(-1, _GRID)
+    grid = _GRID + 2 * _MARGIN
+    axis = patch_axis(_REACH * grid / _GRID, grid)
+    x, y = axis[None, :].expand(grid, -1), axis[:, None].expand(-1, grid)
+    blurs = [_blur(axis, deviation) for deviation in _BLURS]
     pictures, shapes, rotations = [], [], []
     for index, shape in enumerate(SHAPES):
         order = ROTATION_ORDER[shape]
@@ -88,11 +96,21 @@ def _templates() -> tuple[Tensor, Tensor, Tensor]:
             for scale in _SCALES:
                 radius = scale / math.sqrt(shape_area(shape))
                 distance = signed_distance(shape, right / radius, down / radius) * radius
-                for softness in _SOFTNESS:
-                    pictures.append(soft_coverage(distance / softness).flatten())
+                sharp = soft_coverage(distance / _SHARP)
+                for blur in blurs:
+                    pictures.append((blur @ sharp @ blur.T).flatten())
                     shapes.append(index)
                     rotations.append(angle)
     return torch.stack(pictures), torch.tensor(shapes), torch.tensor(rotations)
+
+
+def _blur(axis: Tensor, deviation: float) -> Tensor:
+    """Return the matrix (P, P + 2 * margin) that blurs along `axis` and takes the margins off."""
+    middle = axis[_MARGIN:-_MARGIN]
+    if not deviation:
+        return (middle[:, None] == axis).to(axis)
+    kernel = torch.exp(-0.5 * ((middle[:, None] - axis) / deviation).square())
+    return kernel / kernel.sum(dim=1, keepdim=True)
 
 
 def soft_coverage(distance: Tensor) -> Tensor:
