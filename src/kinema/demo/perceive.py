@@ -4,6 +4,7 @@ Every clip shows one moving sprite among sprites that stay put. Colour, shape, s
 clutter are drawn independently of the motion, so appearance tells nothing about the class.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import mean, stdev
@@ -59,7 +60,7 @@ class Settings:
     prompt_learning_rate: float = 5e-2
     penalty: float = 0.01
     nuisances: Nuisances = field(
-        default_factory=lambda: Nuisances(distractors=6, distractor_drift=0.0, noise=0.03)
+        default_factory=lambda: Nuisances(distractors=12, distractor_drift=0.0, noise=0.03)
     )
 
 
@@ -160,13 +161,27 @@ def draw_clips(num_clips: int, *, seed: int, settings: Settings) -> tuple[Tensor
     return (video - _MEAN) / _STD, label_of_motion[scenes.motion]
 
 
-def learn(*, use_prompt: bool, seed: int, settings: Settings, progress: bool = True) -> Learned:
-    """Train the small classifier, with a motion prompt or without, and test it.
+def learn(
+    *,
+    use_prompt: bool,
+    seed: int,
+    settings: Settings,
+    new_backbone: Callable[[int], nn.Module] = FrameClassifier,
+    progress: bool = True,
+) -> Learned:
+    """Train a small classifier, with a motion prompt or without, and test it.
 
     Without, it gets the same T frames that the prompts are made of: all but the first.
+
+    Args:
+        use_prompt: put a motion prompt before the backbone.
+        seed: of weights, training clips and their order; test clips are the same for all.
+        settings: of the comparison.
+        new_backbone: makes a classifier of (B, T, 3, H, W) for a number of classes.
+        progress: show a bar.
     """
     torch.manual_seed(seed)
-    backbone = FrameClassifier(len(CLASSES))
+    backbone = new_backbone(len(CLASSES))
     prompt = MotionPrompt(mean=(_MEAN,) * 3, std=(_STD,) * 3, penalty=settings.penalty)
     prompted = with_motion_prompt(backbone, prompt=prompt, num_frames=settings.num_frames)
     model = prompted if use_prompt else backbone
