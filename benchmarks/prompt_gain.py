@@ -1,4 +1,4 @@
-"""When does a motion prompt help? Backbones that mix time late or early, among clutter of all kinds.
+"""When does a motion prompt help? Backbones that mix time late or early, in clutter of all kinds.
 
 The demo's comparison over a grid: how much accuracy two learned numbers add, by what the backbone
 can see by itself and by what else is in the picture.

@@ -1,5 +1,6 @@
 """The sprites world: procedural videos whose motion and appearance are known exactly."""
 
+from kinema.sprites.pipelines import animatediff, made_with, text_to_video
 from kinema.sprites.render import Rendering, render
 from kinema.sprites.scenes import Nuisances, Scenes, sample_captions, sample_scenes, scenes_of
 from kinema.sprites.words import (
@@ -22,9 +23,12 @@ __all__ = [
     "Nuisances",
     "Rendering",
     "Scenes",
+    "animatediff",
+    "made_with",
     "parse_caption",
     "render",
     "sample_captions",
     "sample_scenes",
     "scenes_of",
+    "text_to_video",
 ]

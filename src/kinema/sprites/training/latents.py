@@ -25,15 +25,14 @@ _FRAMES_AT_ONCE = 128
 
 @dataclass(frozen=True)
 class LatentPool:
-    """Latents (N, T, 6, 8, 8) float16, already scaled to unit variance, and their scenes."""
+    """Encoded videos in shards: latents (N, T, 6, 8, 8) float16 of unit variance, and scenes."""
 
-    latents: Tensor
+    latents: list[Tensor]
     scenes: list[Scenes]
 
     def shard(self, index: int) -> tuple[Tensor, Scenes]:
         """Return the latents and the scenes of one shard."""
-        first = index * VIDEOS_PER_SHARD
-        return self.latents[first : first + VIDEOS_PER_SHARD], self.scenes[index]
+        return self.latents[index], self.scenes[index]
 
     @property
     def num_shards(self) -> int:
@@ -45,7 +44,10 @@ class LatentPool:
 def encode_video(autoencoder: "AutoencoderKL", video: Tensor) -> Tensor:
     """Encode (B, T, 3, H, W) in [0, 1] to the scaled mean latents (B, T, C, H / 8, W / 8)."""
     flat = video.flatten(0, 1) * 2 - 1
-    parts = [autoencoder.encode(part).latent_dist.mean for part in flat.split(_FRAMES_AT_ONCE)]
+    parts = [
+        autoencoder.encode(part.to(autoencoder.device)).latent_dist.mean
+        for part in flat.split(_FRAMES_AT_ONCE)
+    ]
     latents = torch.cat(parts).float() * autoencoder.config.scaling_factor
     return latents.unflatten(0, video.shape[:2])
 
@@ -55,26 +57,30 @@ def latent_pool(
 ) -> LatentPool:
     """Return the pool in `folder`, making the shards that are missing.
 
-    Shards are named after the seed and the autoencoder's scaling factor, so those of another
-    autoencoder are not taken for this one's.
+    Shards note the seed and the autoencoder's scaling factor, so those of another autoencoder are
+    not taken for this one's.
     """
     folder = output_folder(folder)
-    num_shards = -(-num_videos // VIDEOS_PER_SHARD)
-    made_with = json.dumps({"scaling_factor": autoencoder.config.scaling_factor, "seed": seed})
+    sizes = [
+        min(VIDEOS_PER_SHARD, num_videos - first)
+        for first in range(0, num_videos, VIDEOS_PER_SHARD)
+    ]
+    factor = autoencoder.config.scaling_factor
     latents, scenes = [], []
-    for index in tqdm(range(num_shards), desc="encode videos", unit="shard"):
-        drawn = sample_scenes(VIDEOS_PER_SHARD, seed=seed * 100_003 + index)
+    for index, size in enumerate(tqdm(sizes, desc="encode videos", unit="shard", disable=None)):
+        drawn = sample_scenes(size, seed=seed * 100_003 + index)
+        made_with = json.dumps({"scaling_factor": factor, "seed": seed, "num_videos": size})
         path = folder / f"{index:04d}.safetensors"
         if not _made_with(path, made_with):
             video = render(drawn, num_frames=NUM_FRAMES, height=FRAME_SIZE, width=FRAME_SIZE).video
-            with torch.autocast("cpu", torch.bfloat16):
-                encoded = encode_video(autoencoder, video).half().contiguous()
+            with torch.autocast(autoencoder.device.type, torch.bfloat16):
+                encoded = encode_video(autoencoder, video).half().cpu().contiguous()
             with replacing(path) as temporary:
                 save_file({"latents": encoded}, temporary, {"made_with": made_with})
         with safe_open(path, "pt") as shard:
             latents.append(shard.get_tensor("latents"))
         scenes.append(drawn)
-    return LatentPool(torch.cat(latents), scenes)
+    return LatentPool(latents, scenes)
 
 
 def _made_with(path: Path, made_with: str) -> bool:

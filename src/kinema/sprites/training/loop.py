@@ -7,6 +7,7 @@ goes through exactly the steps of a run that was not.
 import json
 import math
 import signal
+import time
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -73,6 +74,7 @@ def train(
         KeyboardInterrupt: the run was interrupted; its checkpoint is written.
     """
     folder = output_folder(folder)
+    device = next(stage.trained.parameters()).device.type
     parameters = [value for value in stage.trained.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(
         parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -94,14 +96,17 @@ def train(
     try:
         with (
             (folder / LOSSES).open("a") as log,
-            tqdm(total=recipe.num_steps, initial=first, desc=recipe.stage, unit="step") as bar,
+            tqdm(
+                total=recipe.num_steps, initial=first, desc=recipe.stage, unit="step", disable=None
+            ) as bar,
         ):
+            before = time.monotonic()
             while step < last and not interrupted:
                 torch.manual_seed(recipe.seed * 1_000_003 + step)
                 rate = learning_rate(recipe, step)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16"):
+                with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):
                     loss = stage.loss(step)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -109,7 +114,15 @@ def train(
                 optimizer.step()
                 averaged.update_parameters(stage.trained)
                 step += 1
-                entry = {"step": step, "loss": loss.item(), "gradient_norm": norm.item()}
+                now = time.monotonic()
+                entry = {
+                    "step": step,
+                    "loss": loss.item(),
+                    "gradient_norm": norm.item(),
+                    "seconds": now - before,
+                    "device": device,
+                }
+                before = now
                 log.write(json.dumps(entry) + "\n")
                 log.flush()
                 bar.set_postfix(loss=f"{loss.item():.4f}")

@@ -8,27 +8,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kinema.errors import InputError
-from kinema.files import output_folder
 from kinema.sprites import models
 from kinema.sprites.render import render
 from kinema.sprites.scenes import Nuisances, sample_captions, sample_scenes
 from kinema.sprites.tokenizer import MAX_TOKENS, build_tokenizer
-from kinema.sprites.training.latents import VIDEOS_PER_SHARD, LatentPool, latent_pool
+from kinema.sprites.training.latents import LatentPool, latent_pool
+from kinema.sprites.training.preview import sample_videos, save_grid
 from kinema.sprites.training.recipe import STAGES, Recipe
 
 if TYPE_CHECKING:
     pass
 
-SAMPLE_CAPTIONS = (
-    "a large red circle on a black background, moving right",
-    "a small blue star on a grey background, circling clockwise",
-    "a large yellow triangle on a navy background, bouncing",
-    "a small green cross on a gradient background, moving up and left",
-    "a large white ring on a striped background, growing",
-    "a small purple square on a textured background, spinning clockwise",
-    "a red star on a striped background",
-    "a white triangle on a textured background",
-)
 _KL_WEIGHT = 1e-4
 _BUSY = Nuisances(camera=0.3, distractors=3)
 
@@ -36,9 +26,9 @@ _BUSY = Nuisances(camera=0.3, distractors=3)
 class AutoencoderStage:
     """Train the autoencoder on frames drawn as they are needed, a quarter of them with clutter."""
 
-    def __init__(self, recipe: Recipe, runs: Path) -> None:
-        self.recipe = recipe
-        self.trained = models.new_autoencoder()
+    def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        self.trained = models.new_autoencoder().to(device)
 
     def _frames(self, num_frames: int, seed: int) -> Tensor:
         """Draw frames (N, 3, 64, 64) in [-1, 1], each of another scene at one of four moments."""
@@ -48,7 +38,7 @@ class AutoencoderStage:
         generator = torch.Generator().manual_seed(seed)
         moments = torch.randint(4, (num_frames,), generator=generator)
         video = torch.cat((calm.video, busy.video))
-        return video[torch.arange(num_frames), moments] * 2 - 1
+        return (video[torch.arange(num_frames), moments] * 2 - 1).to(self.device)
 
     def loss(self, step: int) -> Tensor:
         """Return the loss of one step; see `Stage`."""
@@ -65,7 +55,7 @@ class AutoencoderStage:
         """Write a picture of what the averaged weights make; see `Stage`."""
         frames = self._frames(32, seed=-1)
         rebuilt = averaged.decode(averaged.encode(frames).latent_dist.mean).sample  # type: ignore[operator]
-        _save_grid(torch.stack((frames, rebuilt)).flatten(0, 1).unflatten(0, (4, 16)), path)
+        save_grid(torch.stack((frames, rebuilt)).flatten(0, 1).unflatten(0, (4, 16)), path)
 
     @torch.no_grad()
     def export(self, averaged: nn.Module, folder: Path) -> None:
@@ -76,16 +66,16 @@ class AutoencoderStage:
         averaged.half().save_pretrained(folder / "vae")  # type: ignore[operator]
 
 
-class _DiffusionStage:
+class DiffusionStage:
     """What the three latent stages share: captions, noise and the v-prediction loss."""
 
     trained: nn.ModuleDict
 
-    def __init__(self, recipe: Recipe, runs: Path) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
         self.scheduler = models.new_scheduler()
         self.tokenizer = build_tokenizer()
-        self.autoencoder = load_export(runs, "autoencoder", "vae")
+        self.autoencoder = load_export(runs, "autoencoder", "vae").to(device)
         self.pool: LatentPool = latent_pool(
             self.autoencoder, runs / "latents", num_videos=recipe.num_videos, seed=recipe.seed
         )
@@ -95,17 +85,17 @@ class _DiffusionStage:
         encoded = self.tokenizer(
             captions, padding="max_length", max_length=MAX_TOKENS, truncation=True
         )
-        return torch.tensor(encoded.input_ids)
+        return torch.tensor(encoded.input_ids, device=self.device)
 
     def batch(self, step: int) -> tuple[Tensor, list[str]]:
-        """Return latents (B, T, C, H, W) and a caption for each, some of them empty."""
+        """Return latents (B, T, 6, 8, 8) and a caption for each, some of them empty."""
         seed = self.recipe.seed * 10_000_019 + step
         latents, scenes = self.pool.shard(int(torch.randint(self.pool.num_shards, ())))
-        rows = torch.randint(VIDEOS_PER_SHARD, (self.recipe.batch_size,))
+        rows = torch.randint(len(latents), (self.recipe.batch_size,))
         captions = sample_captions(scenes[rows], seed=seed)
         dropped = torch.rand(len(captions)) < self.recipe.caption_dropout
         captions = ["" if drop else text for text, drop in zip(captions, dropped, strict=True)]
-        return latents[rows].float(), captions
+        return latents[rows].float().to(self.device), captions
 
     def denoising_loss(self, unet: nn.Module, latents: Tensor, **conditions: Tensor) -> Tensor:
         """Return the v-prediction loss at one noise level for each sample (first axis)."""
@@ -113,28 +103,28 @@ class _DiffusionStage:
         # One level in each of B equal parts of the schedule: less variance than B free draws.
         count = latents.shape[0]
         levels = (torch.randperm(count) + torch.rand(count)) / count
-        timesteps = (levels * self.scheduler.config.num_train_timesteps).long()
+        timesteps = (levels * self.scheduler.config.num_train_timesteps).long().to(self.device)
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
         target = self.scheduler.get_velocity(latents, noise, timesteps)
         predicted = unet(noisy, timesteps, **conditions).sample
         return F.mse_loss(predicted.float(), target)
 
 
-class TextToImageStage(_DiffusionStage):
+class TextToImageStage(DiffusionStage):
     """Train the image U-Net and the text encoder on single frames."""
 
-    def __init__(self, recipe: Recipe, runs: Path) -> None:
-        super().__init__(recipe, runs)
+    def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
+        super().__init__(recipe, runs, device)
         torch.manual_seed(recipe.seed)
         self.trained = nn.ModuleDict(
             {"unet": models.new_image_unet(), "text_encoder": models.new_text_encoder()}
-        )
+        ).to(device)
 
     def loss(self, step: int) -> Tensor:
         """Return the loss of one step; see `Stage`."""
         latents, captions = self.batch(step)
         moments = torch.randint(latents.shape[1], (latents.shape[0],))
-        frames = latents[torch.arange(latents.shape[0]), moments]
+        frames = latents[torch.arange(latents.shape[0]), moments.to(self.device)]
         text = self.trained["text_encoder"](self.tokens(captions)).last_hidden_state
         return self.denoising_loss(self.trained["unet"], frames, encoder_hidden_states=text)
 
@@ -142,7 +132,7 @@ class TextToImageStage(_DiffusionStage):
     def sample(self, averaged: nn.Module, path: Path) -> None:
         """Write a picture of what the averaged weights make; see `Stage`."""
         text_encoder, unet = averaged["text_encoder"], averaged["unet"]  # type: ignore[index]
-        _sample_videos(self, unet, text_encoder, path, num_frames=None)
+        sample_videos(self, unet, text_encoder, path, num_frames=None)
 
     def export(self, averaged: nn.Module, folder: Path) -> None:
         """Write the averaged weights; see `Stage`."""
@@ -150,15 +140,15 @@ class TextToImageStage(_DiffusionStage):
         averaged["text_encoder"].half().save_pretrained(folder / "text_encoder")  # type: ignore[index]
 
 
-class TextToVideoStage(_DiffusionStage):
+class TextToVideoStage(DiffusionStage):
     """Train the video U-Net, inflated from the image U-Net; the text encoder stays as it is."""
 
-    def __init__(self, recipe: Recipe, runs: Path) -> None:
-        super().__init__(recipe, runs)
+    def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
+        super().__init__(recipe, runs, device)
         torch.manual_seed(recipe.seed)
-        self.text_encoder = load_export(runs, "text-to-image", "text_encoder")
+        self.text_encoder = load_export(runs, "text-to-image", "text_encoder").to(device)
         image_unet = load_export(runs, "text-to-image", "unet")
-        self.trained = nn.ModuleDict({"unet": models.inflate(image_unet)})
+        self.trained = nn.ModuleDict({"unet": models.inflate(image_unet)}).to(device)
 
     def loss(self, step: int) -> Tensor:
         """Return the loss of one step; see `Stage`."""
@@ -172,14 +162,14 @@ class TextToVideoStage(_DiffusionStage):
     def sample(self, averaged: nn.Module, path: Path) -> None:
         """Write a picture of what the averaged weights make; see `Stage`."""
         unet = averaged["unet"]  # type: ignore[index]
-        _sample_videos(self, unet, self.text_encoder, path, num_frames=models.NUM_FRAMES)
+        sample_videos(self, unet, self.text_encoder, path, num_frames=models.NUM_FRAMES)
 
     def export(self, averaged: nn.Module, folder: Path) -> None:
         """Write the averaged weights; see `Stage`."""
         averaged["unet"].half().save_pretrained(folder / "unet3d")  # type: ignore[index]
 
 
-class AnimateDiffStage(_DiffusionStage):
+class AnimateDiffStage(DiffusionStage):
     """Train motion modules in the image U-Net.
 
     A motion module does not read the text. For words of motion to reach it, the image U-Net's
@@ -187,18 +177,18 @@ class AnimateDiffStage(_DiffusionStage):
     loss, whose frames are pictures. Everything else of the image U-Net stays as it was.
     """
 
-    def __init__(self, recipe: Recipe, runs: Path) -> None:
+    def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
         from diffusers import UNetMotionModel
 
-        super().__init__(recipe, runs)
+        super().__init__(recipe, runs, device)
         torch.manual_seed(recipe.seed)
-        self.text_encoder = load_export(runs, "text-to-image", "text_encoder")
+        self.text_encoder = load_export(runs, "text-to-image", "text_encoder").to(device)
         self.image_unet = load_export(runs, "text-to-image", "unet")
         unet = UNetMotionModel.from_unet2d(self.image_unet, models.new_motion_adapter())
         for name, parameter in unet.named_parameters():
             in_motion = ".motion_modules." in name
             parameter.requires_grad_(in_motion or ".attn2." in name)
-        self.trained = nn.ModuleDict({"unet": unet})
+        self.trained = nn.ModuleDict({"unet": unet}).to(device)
 
     def loss(self, step: int) -> Tensor:
         """Return the loss of one step; see `Stage`."""
@@ -213,7 +203,7 @@ class AnimateDiffStage(_DiffusionStage):
     def sample(self, averaged: nn.Module, path: Path) -> None:
         """Write a picture of what the averaged weights make; see `Stage`."""
         unet = averaged["unet"]  # type: ignore[index]
-        _sample_videos(
+        sample_videos(
             self, unet, self.text_encoder, path, num_frames=models.NUM_FRAMES, repeat_text=True
         )
 
@@ -230,15 +220,17 @@ class AnimateDiffStage(_DiffusionStage):
         adapter.half().save_pretrained(folder / "motion_adapter")
 
 
-def new_stage(recipe: Recipe, runs: str | Path) -> Any:
-    """Return the stage of a recipe; `runs` holds one folder for each stage already trained.
+def new_stage(recipe: Recipe, runs: str | Path, *, device: str | torch.device = "cpu") -> Any:
+    """Return the stage of a recipe, on `device`; `runs` holds a folder for each earlier stage.
 
     Raises:
         InputError: a stage that this one starts from has not been trained there.
     """
     torch.manual_seed(recipe.seed)
     kinds = (AutoencoderStage, TextToImageStage, TextToVideoStage, AnimateDiffStage)
-    return dict(zip(STAGES, kinds, strict=True))[recipe.stage](recipe, Path(runs))
+    return dict(zip(STAGES, kinds, strict=True))[recipe.stage](
+        recipe, Path(runs), torch.device(device)
+    )
 
 
 def load_export(runs: Path, stage: str, part: str) -> Any:
@@ -265,54 +257,3 @@ def load_export(runs: Path, stage: str, part: str) -> Any:
         .eval()
         .requires_grad_(False)
     )
-
-
-@torch.no_grad()
-def _sample_videos(
-    stage: _DiffusionStage,
-    unet: nn.Module,
-    text_encoder: nn.Module,
-    path: Path,
-    *,
-    num_frames: int | None,
-    repeat_text: bool = False,
-    num_steps: int = 20,
-    guidance: float = 4.0,
-) -> None:
-    """Sample the eight captions with guidance and save four frames of each, or one picture."""
-    generator = torch.Generator().manual_seed(stage.recipe.seed)
-    size = (models.LATENT_SIZE, models.LATENT_SIZE)
-    count = len(SAMPLE_CAPTIONS)
-    frames = () if num_frames is None else (num_frames,)
-    latents = torch.randn(count, models.LATENT_CHANNELS, *frames, *size, generator=generator)
-    captions = [""] * count + list(SAMPLE_CAPTIONS)
-    text = text_encoder(stage.tokens(captions)).last_hidden_state
-    if repeat_text:
-        text = text.repeat_interleave(num_frames or 1, dim=0)
-    stage.scheduler.set_timesteps(num_steps)
-    was_training = unet.training
-    unet.eval()
-    for timestep in stage.scheduler.timesteps:
-        both = unet(torch.cat((latents, latents)), timestep, encoder_hidden_states=text).sample
-        without, conditional = both.chunk(2)
-        predicted = without + guidance * (conditional - without)
-        latents = stage.scheduler.step(predicted, timestep, latents).prev_sample
-    unet.train(was_training)
-    if num_frames is None:
-        shown = latents[:, None]
-    else:
-        shown = latents[:, :, :: num_frames // 4].transpose(1, 2)
-    pictures = stage.autoencoder.decode(
-        shown.flatten(0, 1) / stage.autoencoder.config.scaling_factor
-    ).sample
-    _save_grid(pictures.unflatten(0, shown.shape[:2]), path)
-
-
-def _save_grid(pictures: Tensor, path: Path) -> None:
-    """Save pictures (rows, columns, 3, H, W) in [-1, 1] as one image."""
-    from PIL import Image
-
-    output_folder(path.parent)
-    rows = torch.cat(list(torch.cat(list(pictures), dim=-2)), dim=-1)
-    array = ((rows.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(array).save(path)

@@ -1,0 +1,137 @@
+"""`kinema sprites`: train the embedded text-to-video models, sample them, report what they obey."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from kinema.errors import InputError
+
+MODELS = ("text-to-video", "animatediff")
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its own commands to the parser."""
+    group = commands.add_parser(
+        "sprites", help="the embedded text-to-video models: train, sample, report"
+    ).add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    train = group.add_parser("train", help="train one stage; resumes where it was interrupted")
+    train.add_argument("stage", help="autoencoder, text-to-image, text-to-video or animatediff")
+    train.add_argument("--recipe", type=Path, metavar="TOML", help="settings other than the usual")
+    _add_runs(train)
+    train.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+    train.set_defaults(run=run_train)
+
+    ship = group.add_parser("ship", help="gather the finished stages into a folder of weights")
+    _add_runs(ship)
+    ship.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    ship.set_defaults(run=run_ship)
+
+    sample = group.add_parser("sample", help="make a video of a caption")
+    sample.add_argument("caption", help="such as 'a blue star on a grey background'")
+    sample.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    _add_sampling(sample)
+    sample.add_argument("--seed", type=int, default=0)
+    sample.set_defaults(run=run_sample)
+
+    report = group.add_parser("report", help="how often the models do what captions say")
+    report.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    _add_sampling(report)
+    report.add_argument("--prompts", type=int, default=300)
+    report.add_argument("--seeds", type=int, default=3)
+    report.set_defaults(run=run_report)
+
+
+def _add_runs(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="of all stages (runs)"
+    )
+
+
+def _add_sampling(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", choices=MODELS, default=MODELS[0])
+    command.add_argument("--weights", type=Path, metavar="DIR", help="other than Kinema's own")
+    command.add_argument("--steps", type=int, default=25, help="of denoising (25)")
+    command.add_argument("--guidance", type=float, default=5.0, help="towards the caption (5)")
+
+
+def run_train(arguments: argparse.Namespace) -> None:
+    """Train a stage to its end."""
+    import torch
+
+    from kinema.sprites.training import new_stage, read_recipe, train
+
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device is cuda, but no GPU is to be seen; use cpu")
+    recipe = read_recipe(arguments.recipe, stage=arguments.stage)
+    stage = new_stage(recipe, arguments.runs, device=arguments.device)
+    folder = arguments.runs / recipe.stage
+    num_steps = train(stage, recipe, folder)
+    print(f"trained {num_steps} steps; the weights are in {folder / 'export'}")
+
+
+def run_ship(arguments: argparse.Namespace) -> None:
+    """Gather the weights."""
+    from kinema.sprites.training.ship import ship
+
+    made = ship(arguments.runs, arguments.output)
+    print(f"shipped {', '.join(made['stages'])} to {arguments.output}")
+
+
+def run_sample(arguments: argparse.Namespace) -> None:
+    """Sample one video; a caption outside the grammar is refused, the model knows no other."""
+    import torch
+
+    from kinema import sprites
+    from kinema.video import write_video
+
+    _check_sampling(arguments)
+    sprites.parse_caption(arguments.caption)
+    pipeline = _pipeline(arguments)
+    frames = pipeline(
+        arguments.caption,
+        num_frames=16,
+        num_inference_steps=arguments.steps,
+        guidance_scale=arguments.guidance,
+        generator=torch.Generator().manual_seed(arguments.seed),
+        output_type="pt",
+    ).frames[0]
+    write_video(arguments.output, frames.float(), frames_per_second=8)
+    print(f"wrote {arguments.output}")
+
+
+def run_report(arguments: argparse.Namespace) -> None:
+    """Sample many captions and judge the videos."""
+    from kinema.measure.obedience import report
+
+    _check_sampling(arguments)
+    for name in ("prompts", "seeds"):
+        if getattr(arguments, name) < 1:
+            raise InputError(f"--{name} is {getattr(arguments, name)}; give 1 or more")
+    summary = report(
+        _pipeline(arguments),
+        arguments.output,
+        num_prompts=arguments.prompts,
+        num_seeds=arguments.seeds,
+        num_steps=arguments.steps,
+        guidance=arguments.guidance,
+    )
+    for name, value in summary.items():
+        print(f"{name}: {value}")
+
+
+def _check_sampling(arguments: argparse.Namespace) -> None:
+    if arguments.steps < 1:
+        raise InputError(f"--steps is {arguments.steps}; give 1 or more")
+
+
+def _pipeline(arguments: argparse.Namespace) -> Any:
+    from kinema import sprites
+
+    make: dict[str, Any] = {
+        "text-to-video": sprites.text_to_video,
+        "animatediff": sprites.animatediff,
+    }
+    pipeline = make[arguments.model](weights=arguments.weights)
+    pipeline.set_progress_bar_config(disable=None)
+    return pipeline

@@ -1,0 +1,89 @@
+"""The embedded text-to-video models, as the diffusers pipelines that larger ones come in."""
+
+import json
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from kinema.errors import InputError
+
+if TYPE_CHECKING:
+    from diffusers import AnimateDiffPipeline, TextToVideoSDPipeline
+
+PARTS = ("vae", "text_encoder", "tokenizer", "scheduler", "unet3d", "unet", "motion_adapter")
+"""Folders of the weights: what both pipelines share, the video U-Net, and AnimateDiff's two."""
+MADE = "made.json"
+
+
+def text_to_video(
+    *, dtype: torch.dtype = torch.float32, weights: str | Path | None = None
+) -> "TextToVideoSDPipeline":
+    """Return the embedded model as a `TextToVideoSDPipeline`, ZeroScope's class.
+
+    It makes 16 frames of 64x64 from captions of the sprites grammar
+    (`kinema.sprites.parse_caption`), and is used as any such pipeline is:
+    `pipe("a blue star on a grey background", num_inference_steps=25).frames[0]`.
+
+    Args:
+        dtype: of the weights once loaded; they are kept as float16.
+        weights: a folder of weights other than those that come with Kinema.
+
+    Raises:
+        InputError: the weights are not there.
+    """
+    from diffusers import TextToVideoSDPipeline, UNet3DConditionModel
+
+    with as_file(_folder(weights)) as folder:
+        unet = _load(UNet3DConditionModel, folder / "unet3d", dtype)
+        return TextToVideoSDPipeline(unet=unet, **_shared(folder, dtype))
+
+
+def animatediff(
+    *, dtype: torch.dtype = torch.float32, weights: str | Path | None = None
+) -> "AnimateDiffPipeline":
+    """Return the embedded model's twin as an `AnimateDiffPipeline`: an image model and an adapter.
+
+    Args and errors are those of `text_to_video`.
+    """
+    from diffusers import AnimateDiffPipeline, MotionAdapter, UNet2DConditionModel
+
+    with as_file(_folder(weights)) as folder:
+        unet = _load(UNet2DConditionModel, folder / "unet", dtype)
+        adapter = _load(MotionAdapter, folder / "motion_adapter", dtype)
+        return AnimateDiffPipeline(unet=unet, motion_adapter=adapter, **_shared(folder, dtype))
+
+
+def made_with(weights: str | Path | None = None) -> dict[str, Any]:
+    """Return what made the weights: commit, recipes and seeds, and how long each stage took."""
+    made: dict[str, Any] = json.loads((_folder(weights) / MADE).read_text())
+    return made
+
+
+def _folder(weights: str | Path | None) -> Any:
+    folder = files("kinema.sprites") / "weights" if weights is None else Path(weights)
+    if not folder.is_dir():
+        raise InputError(
+            f"there are no weights in {folder}; train them with 'kinema sprites train', or install "
+            "Kinema with its data"
+        )
+    return folder
+
+
+def _shared(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+    from diffusers import AutoencoderKL, DDIMScheduler
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    return {
+        "vae": _load(AutoencoderKL, folder / "vae", dtype),
+        "text_encoder": _load(CLIPTextModel, folder / "text_encoder", dtype),
+        "tokenizer": CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+        "scheduler": DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+    }
+
+
+def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+    if not folder.is_dir():
+        raise InputError(f"the weights {folder} are missing; train that part first")
+    return kind.from_pretrained(folder, local_files_only=True).to(dtype).eval()

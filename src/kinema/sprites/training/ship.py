@@ -1,0 +1,78 @@
+"""Gather what the finished stages left into one folder of weights that the pipelines load."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from kinema.errors import InputError
+from kinema.files import filling
+from kinema.sprites.models import new_scheduler
+from kinema.sprites.pipelines import MADE
+from kinema.sprites.tokenizer import build_tokenizer
+from kinema.sprites.training.loop import CHECKPOINT, LOSSES
+from kinema.sprites.training.recipe import STAGES
+
+_PARTS_OF_STAGE = {
+    "autoencoder": ("vae",),
+    "text-to-image": ("text_encoder",),
+    "text-to-video": ("unet3d",),
+    # Its image U-Net, whose cross-attention has learned the words of motion.
+    "animatediff": ("unet", "motion_adapter"),
+}
+
+
+def ship(runs: str | Path, folder: str | Path) -> dict[str, Any]:
+    """Copy the weights of every stage finished in `runs` to `folder`, and note what made them.
+
+    Returns:
+        What `made.json` says: for each stage its recipe with the seed, steps done, seconds and
+        last losses, and the commit of the working tree.
+
+    Raises:
+        InputError: the autoencoder or the text encoder is not there.
+    """
+    runs = Path(runs)
+    finished = [stage for stage in STAGES if (runs / stage / "export").is_dir()]
+    if not {"autoencoder", "text-to-image"} <= set(finished):
+        raise InputError(f"{runs} has no finished autoencoder and text-to-image stage; train them")
+    made = {"commit": _commit(), "stages": {stage: _how(runs / stage) for stage in finished}}
+    with filling(folder) as temporary:
+        for stage in finished:
+            for part in _PARTS_OF_STAGE[stage]:
+                shutil.copytree(runs / stage / "export" / part, temporary / part)
+        build_tokenizer().save_pretrained(temporary / "tokenizer")
+        new_scheduler().save_pretrained(temporary / "scheduler")
+        (temporary / MADE).write_text(json.dumps(made, indent=2) + "\n")
+        for entry in temporary.iterdir():
+            # A folder does not take the place of another that holds something.
+            if entry.is_dir():
+                shutil.rmtree(Path(folder) / entry.name, ignore_errors=True)
+    return made
+
+
+def _how(run: Path) -> dict[str, Any]:
+    with safe_open(run / CHECKPOINT, "pt") as checkpoint:
+        metadata = checkpoint.metadata()
+    entries = [json.loads(line) for line in (run / LOSSES).read_text().splitlines()]
+    last = entries[-100:]
+    return {
+        "recipe": json.loads(metadata["recipe"]),
+        "steps": int(metadata["step"]),
+        "seconds": round(sum(entry["seconds"] for entry in entries)),
+        "device": entries[-1]["device"],
+        "mean_of_last_losses": sum(entry["loss"] for entry in last) / len(last),
+    }
+
+
+def _commit() -> str | None:
+    result = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.stdout.strip() or None
