@@ -12,6 +12,7 @@ from kinema.sprites import models
 if TYPE_CHECKING:
     from kinema.sprites.training.stages import DiffusionStage
 
+NUM_STEPS, GUIDANCE = 12, 4.0
 SAMPLE_CAPTIONS = (
     "a large red circle on a black background, moving right",
     "a small blue star on a grey background, circling clockwise",
@@ -33,8 +34,6 @@ def sample_videos(
     *,
     num_frames: int | None,
     repeat_text: bool = False,
-    num_steps: int = 20,
-    guidance: float = 4.0,
 ) -> None:
     """Sample the eight captions with guidance and save four frames of each, or one picture."""
     generator = torch.Generator().manual_seed(stage.recipe.seed)
@@ -48,13 +47,13 @@ def sample_videos(
     text = text_encoder(stage.tokens(captions)).last_hidden_state
     if repeat_text:
         text = text.repeat_interleave(num_frames or 1, dim=0)
-    stage.scheduler.set_timesteps(num_steps)
+    stage.scheduler.set_timesteps(NUM_STEPS)
     was_training = unet.training
     unet.eval()
     for timestep in stage.scheduler.timesteps:
         both = unet(torch.cat((latents, latents)), timestep, encoder_hidden_states=text).sample
         without, conditional = both.chunk(2)
-        predicted = without + guidance * (conditional - without)
+        predicted = without + GUIDANCE * (conditional - without)
         latents = stage.scheduler.step(predicted, timestep, latents).prev_sample
     unet.train(was_training)
     if num_frames is None:

@@ -1,0 +1,42 @@
+"""Recipes of the training stages."""
+
+from pathlib import Path
+
+import pytest
+
+from kinema.errors import InputError
+from kinema.sprites.training import STAGES, read_recipe
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_a_recipe(stage: str) -> None:
+    assert read_recipe(stage=stage).stage == stage
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stage = ", "not TOML"),
+        ('stage = "juggle"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0', "juggle"),
+        ('stage = "autoencoder"', "incomplete"),
+        ('stage = "autoencoder"\nspeed = 3', "unknown settings"),
+        (
+            'stage = "autoencoder"\nseed=0\nnum_steps=0\nbatch_size=1\nlearning_rate=1.0',
+            "num_steps is 0",
+        ),
+    ],
+)
+def test_a_wrong_recipe_is_one_sentence(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_recipe(tmp_path / "recipe.toml")
+
+
+def test_a_missing_recipe_and_one_of_another_stage_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no recipe"):
+        read_recipe(tmp_path / "none.toml")
+    (tmp_path / "recipe.toml").write_text(
+        'stage = "autoencoder"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0'
+    )
+    with pytest.raises(InputError, match="is for stage 'autoencoder'"):
+        read_recipe(tmp_path / "recipe.toml", stage="animatediff")

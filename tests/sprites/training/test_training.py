@@ -1,0 +1,163 @@
+"""Training of every stage in small: losses fall, and a run that is interrupted goes on the same."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from kinema.errors import InputError
+from kinema.sprites import animatediff, made_with, text_to_video
+from kinema.sprites.training import STAGES, Recipe, new_stage, preview, train
+from kinema.sprites.training.latents import latent_pool
+from kinema.sprites.training.loop import learning_rate
+from kinema.sprites.training.ship import ship
+
+RECIPE = Recipe(
+    stage="autoencoder",
+    seed=3,
+    num_steps=4,
+    batch_size=4,
+    learning_rate=1e-3,
+    num_warmup_steps=2,
+    num_videos=6,
+    precision="fp32",
+    # Pictures, which take long, have a test of their own.
+    steps_between_checkpoints=100,
+)
+
+
+def losses(folder: Path) -> list[float]:
+    lines = (folder / "losses.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, len(lines) + 1))
+    return [json.loads(line)["loss"] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every stage, trained for four steps."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name in STAGES:
+        recipe = replace(RECIPE, stage=name)
+        assert train(new_stage(recipe, folder), recipe, folder / name) == 4
+    return folder
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_an_interrupted_run_goes_on_to_the_same_losses_and_weights(
+    name: str, runs: Path, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, stage=name)
+
+    class Killed:
+        """A stage in which the process gets SIGTERM in its third step."""
+
+        def __init__(self, stage) -> None:
+            self.stage, self.trained = stage, stage.trained
+            self.sample, self.export = stage.sample, stage.export
+
+        def loss(self, step: int) -> torch.Tensor:
+            if step == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return self.stage.loss(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Killed(new_stage(recipe, runs)), recipe, tmp_path)
+    assert len(losses(tmp_path)) == 3
+    assert not (tmp_path / "export").exists()
+
+    # What a later kill may leave: lines of steps after the checkpoint.
+    with (tmp_path / "losses.jsonl").open("a") as log:
+        log.write('{"step": 4, "loss": 99.0}\n')
+    train(new_stage(recipe, runs), recipe, tmp_path)
+    assert losses(tmp_path) == losses(runs / name)
+    for file in (runs / name / "export").rglob("*.safetensors"):
+        again = tmp_path / "export" / file.relative_to(runs / name / "export")
+        assert again.read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_makes_pictures_to_look_at(
+    name: str, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preview, "SAMPLE_CAPTIONS", preview.SAMPLE_CAPTIONS[:1])
+    monkeypatch.setattr(preview, "NUM_STEPS", 2)
+    stage = new_stage(replace(RECIPE, stage=name), runs)
+    stage.sample(stage.trained, tmp_path / "picture.png")
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert picture.size[0] % 64 == picture.size[1] % 64 == 0
+    assert stage.trained.training
+
+
+def test_a_finished_set_of_stages_ships_as_pipelines(runs: Path, tmp_path: Path) -> None:
+    ship(runs, tmp_path / "weights")
+    made = ship(runs, tmp_path / "weights")
+    assert made == made_with(tmp_path / "weights")
+    assert made["stages"]["autoencoder"]["recipe"]["seed"] == 3
+    assert made["stages"]["text-to-video"]["steps"] == 4
+    for make in (text_to_video, animatediff):
+        pipeline = make(weights=tmp_path / "weights")
+        pipeline.set_progress_bar_config(disable=True)
+        frames = pipeline("a star", num_frames=2, num_inference_steps=1, output_type="pt").frames
+        assert torch.isfinite(frames).all()
+
+
+def test_only_motion_modules_and_cross_attention_of_animatediff_learn(runs: Path) -> None:
+    stage = new_stage(replace(RECIPE, stage="animatediff"), runs)
+    learning = {n for n, p in stage.trained.named_parameters() if p.requires_grad}
+    assert learning
+    assert all(".motion_modules." in name or ".attn2." in name for name in learning)
+
+
+def test_the_autoencoder_learns() -> None:
+    recipe = replace(RECIPE, batch_size=8, learning_rate=2e-3)
+    stage = new_stage(recipe, Path("unused"))
+    optimizer = torch.optim.AdamW(stage.trained.parameters(), lr=2e-3)
+    seen = []
+    for step in range(25):
+        loss = stage.loss(step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        seen.append(loss.item())
+    assert sum(seen[-5:]) < 0.6 * sum(seen[:5])
+
+
+def test_another_recipe_does_not_go_on_from_a_checkpoint(runs: Path) -> None:
+    recipe = replace(RECIPE, learning_rate=5e-4)
+    with pytest.raises(InputError, match="another recipe"):
+        train(new_stage(recipe, runs), recipe, runs / "autoencoder")
+
+
+def test_a_stage_names_the_stage_that_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="train autoencoder"):
+        new_stage(replace(RECIPE, stage="text-to-image"), tmp_path)
+    with pytest.raises(InputError, match="no finished autoencoder"):
+        ship(tmp_path, tmp_path / "weights")
+
+
+def test_latents_are_made_again_for_another_seed_but_not_for_the_same(
+    runs: Path, tmp_path: Path
+) -> None:
+    autoencoder = new_stage(replace(RECIPE, stage="text-to-image"), runs).autoencoder
+    first = latent_pool(autoencoder, tmp_path, num_videos=2, seed=0)
+    shard = next(tmp_path.glob("*.safetensors"))
+    before = shard.stat().st_mtime_ns
+    again = latent_pool(autoencoder, tmp_path, num_videos=2, seed=0)
+    assert shard.stat().st_mtime_ns == before
+    assert torch.equal(first.latents[0], again.latents[0])
+    other = latent_pool(autoencoder, tmp_path, num_videos=2, seed=1)
+    assert not torch.equal(first.latents[0], other.latents[0])
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    recipe = replace(RECIPE, num_steps=100, num_warmup_steps=10, learning_rate=1.0)
+    rates = [learning_rate(recipe, step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10] == max(rates) == 1.0
+    assert rates[100] == pytest.approx(0.0)
+    assert rates[55] == pytest.approx(0.5)
