@@ -9,6 +9,7 @@ import torch
 from kinema.demo import Comparison, Row, Settings, learn, run_demo
 from kinema.demo.perceive import CLASSES, Learned, draw_clips
 from kinema.errors import InputError
+from kinema.sprites import Nuisances
 from kinema.video import write_video
 
 SMALL = Settings(num_training_clips=40, num_test_clips=100, num_steps=6, batch_size=8)
@@ -47,7 +48,9 @@ def test_training_moves_m_and_n() -> None:
 
 
 def test_training_learns_more_than_chance() -> None:
-    settings = Settings(num_training_clips=200, num_test_clips=200, num_steps=80)
+    settings = Settings(
+        num_training_clips=200, num_test_clips=200, num_steps=80, nuisances=Nuisances(noise=0.03)
+    )
     learned = learn(use_prompt=True, seed=0, settings=settings, progress=False)
     assert learned.accuracy > 3 / len(CLASSES)
 

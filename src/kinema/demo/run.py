@@ -97,7 +97,7 @@ def _write_class_sheet(path: Path, settings: Settings) -> None:
 
 
 def _write_sprites(path: Path, settings: Settings) -> Path:
-    videos = _clip_of_each_class(settings, seed=50, num_frames=17, size=128)
+    videos = _clip_of_each_class(settings, seed=60, num_frames=17, size=128)
     # Four classes after one another: right, circle, grow, shake.
     chosen = [CLASSES.index(name) for name in ("right", "circle-clockwise", "grow", "shake")]
     write_video(path, videos[chosen].flatten(0, 1), frames_per_second=_FRAMES_PER_SECOND)
