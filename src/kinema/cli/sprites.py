@@ -39,6 +39,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     _add_sampling(report)
     report.add_argument("--prompts", type=int, default=300)
     report.add_argument("--seeds", type=int, default=3)
+    report.add_argument(
+        "--judged", type=int, default=200, help="videos to find the judge's own error on (200)"
+    )
     report.set_defaults(run=run_report)
 
 
@@ -105,7 +108,7 @@ def run_report(arguments: argparse.Namespace) -> None:
     from kinema.measure.obedience import report
 
     _check_sampling(arguments)
-    for name in ("prompts", "seeds"):
+    for name in ("prompts", "seeds", "judged"):
         if getattr(arguments, name) < 1:
             raise InputError(f"--{name} is {getattr(arguments, name)}; give 1 or more")
     summary = report(
@@ -115,6 +118,7 @@ def run_report(arguments: argparse.Namespace) -> None:
         num_seeds=arguments.seeds,
         num_steps=arguments.steps,
         guidance=arguments.guidance,
+        num_judged=arguments.judged,
     )
     for name, value in summary.items():
         print(f"{name}: {value}")

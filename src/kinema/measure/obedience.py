@@ -6,7 +6,7 @@ import platform
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -110,7 +110,7 @@ def report(
         write_image(folder / SHEET, contact_sheet(rows, num_columns=8, tile_height=64))
     summary = summarise(done)
     summary["judge"] = judge_error(
-        num_judged, seed=_CAPTION_SEED, noise=0.0, blur=0.0, through=_through(pipeline)
+        num_judged, seed=_CAPTION_SEED, noise=0.0, blur=0.0, through=partial(rebuild, pipeline.vae)
     ).as_dict()
     summary["machine"] = {
         "processor": platform.processor() or platform.machine(),
@@ -192,18 +192,13 @@ def _judged(videos: Tensor, captions: list[str]) -> list[dict[str, Any]]:
     return results
 
 
-def _through(pipeline: Any) -> Callable[[Tensor], Tensor]:
-    """Return what the pipeline's autoencoder makes of videos (B, T, 3, H, W) in [0, 1]."""
-    vae = pipeline.vae
-
-    @torch.no_grad()
-    def rebuilt(video: Tensor) -> Tensor:
-        frames = (video.flatten(0, 1) * 2 - 1).to(vae.device, vae.dtype)
-        parts = [vae.decode(vae.encode(some).latent_dist.mean).sample for some in frames.split(64)]
-        decoded = torch.cat(parts).float().cpu()
-        return (decoded / 2 + 0.5).clamp(0, 1).unflatten(0, video.shape[:2])
-
-    return rebuilt
+@torch.no_grad()
+def rebuild(vae: Any, video: Tensor) -> Tensor:
+    """Return what an autoencoder makes of a video (B, T, 3, H, W) in [0, 1], coded and decoded."""
+    frames = (video.flatten(0, 1) * 2 - 1).to(vae.device, vae.dtype)
+    parts = [vae.decode(vae.encode(some).latent_dist.mean).sample for some in frames.split(64)]
+    decoded = torch.cat(parts).float().cpu()
+    return (decoded / 2 + 0.5).clamp(0, 1).unflatten(0, video.shape[:2])
 
 
 def _earlier_results(path: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
