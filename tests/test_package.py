@@ -41,9 +41,9 @@ def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> No
     torch.manual_seed(0)
     for block in blocks("python"):
         exec(compile(block, str(README), "exec"), names)
-    printed = capsys.readouterr().out.splitlines()
+    *_, description, judged, _ = capsys.readouterr().out.splitlines()
     # The judge finds from pixels what the renderer says it drew.
-    assert ast.literal_eval(printed[-1]) == asdict(kinema.sprites.parse_caption(printed[-2]))
+    assert ast.literal_eval(judged) == asdict(kinema.sprites.parse_caption(description))
 
 
 def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
@@ -59,6 +59,7 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
         subprocess.run(
             f"{binary}/{command}", shell=True, cwd=tmp_path, check=True, capture_output=True
         )
+    assert (tmp_path / "circle.mp4").exists()
     assert (tmp_path / "clip-see" / "see.json").exists()
     assert (tmp_path / "seen" / "clip.mp4" / "see.json").exists()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kinema.demo import Comparison, Row, Settings, learn, run_demo
+from kinema.demo import Comparison, Row, Settings, generate, learn, run_demo
 from kinema.demo.perceive import CLASSES, Learned, draw_clips
 from kinema.errors import InputError
 from kinema.sprites import Nuisances
@@ -15,7 +15,8 @@ from kinema.video import write_video
 SMALL = Settings(num_training_clips=40, num_test_clips=100, num_steps=6, batch_size=8)
 
 
-def test_the_page_shows_files_that_exist(tmp_path: Path) -> None:
+def test_the_page_shows_files_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate, "NUM_STEPS", 1)
     video = tmp_path / "mine.mp4"
     write_video(video, torch.rand(9, 3, 48, 64), frames_per_second=8)
     made, page = run_demo(
@@ -24,6 +25,8 @@ def test_the_page_shows_files_that_exist(tmp_path: Path) -> None:
     text = page.read_text()
     shown = re.findall(r'src="([^"]+)"', text)
     assert {"classes.png", "normalisation.png", "yours/overlay.mp4"} <= set(shown)
+    assert sum(name.startswith("generated-") for name in shown) == 4
+    assert all(caption in text for caption in generate.CAPTIONS)
     assert all((page.parent / name).stat().st_size > 500 for name in shown)
     for row in made.comparison.rows():
         assert f"{100 * row.accuracy:.1f} %" in text

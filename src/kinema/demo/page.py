@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from kinema.demo.generate import Generated
 from kinema.demo.perceive import CLASSES, Comparison, Settings
 from kinema.files import replacing
 from kinema.motion_prompt.see import Sight
@@ -24,6 +25,7 @@ class Demonstration:
         seeds: of its trainings.
         comparison: accuracies and learned prompts.
         sights: folder name, title and result of each video seen.
+        generated: videos of the embedded text-to-video model.
         seconds: the whole took.
     """
 
@@ -31,6 +33,7 @@ class Demonstration:
     seeds: list[int]
     comparison: Comparison
     sights: list[tuple[str, str, Sight]]
+    generated: list[Generated]
     seconds: float
 
 
@@ -52,6 +55,7 @@ def write_page(folder: Path, demonstration: Demonstration) -> Path:
         settings=asdict(demonstration.settings),
         seeds=demonstration.seeds,
         sights=demonstration.sights,
+        generated=demonstration.generated,
         seconds=demonstration.seconds,
         version=version("kinema"),
         torch_version=torch.__version__,

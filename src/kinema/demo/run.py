@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from kinema.demo.generate import generate_samples
 from kinema.demo.page import Demonstration, write_page
 from kinema.demo.perceive import CLASSES, Settings, compare
 from kinema.errors import InputError
@@ -71,6 +72,7 @@ def run_demo(
         seeds=list(seeds),
         comparison=comparison,
         sights=sights,
+        generated=generate_samples(folder, progress=progress),
         seconds=time.monotonic() - started,
     )
     return demonstration, write_page(folder, demonstration)

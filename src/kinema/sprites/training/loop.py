@@ -55,9 +55,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, passed)))
 
 
-def train(
-    stage: Stage, recipe: Recipe, folder: str | Path, *, stop_after: int | None = None
-) -> int:
+def train(stage: Stage, recipe: Recipe, folder: str | Path) -> int:
     """Train a stage in `folder`, from its checkpoint where there is one; return the steps done.
 
     Losses go to `losses.jsonl`, pictures to `samples/`, the result to `export/`. SIGTERM and
@@ -67,7 +65,6 @@ def train(
         stage: what to train.
         recipe: its settings; those of the checkpoint must be the same.
         folder: of this run.
-        stop_after: end early, after this many steps, as if interrupted.
 
     Raises:
         InputError: the checkpoint is of another recipe.
@@ -82,8 +79,7 @@ def train(
     averaged = AveragedModel(
         stage.trained, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=False
     )
-    first = _resume(folder, recipe, stage.trained, averaged, optimizer)
-    last = recipe.num_steps if stop_after is None else min(stop_after, recipe.num_steps)
+    step = _resume(folder, recipe, stage.trained, averaged, optimizer)
     interrupted: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -92,16 +88,15 @@ def train(
     previous = {
         number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
     }
-    step = first
     try:
         with (
             (folder / LOSSES).open("a") as log,
             tqdm(
-                total=recipe.num_steps, initial=first, desc=recipe.stage, unit="step", disable=None
+                total=recipe.num_steps, initial=step, desc=recipe.stage, unit="step", disable=None
             ) as bar,
         ):
             before = time.monotonic()
-            while step < last and not interrupted:
+            while step < recipe.num_steps and not interrupted:
                 torch.manual_seed(recipe.seed * 1_000_003 + step)
                 rate = learning_rate(recipe, step)
                 for group in optimizer.param_groups:
