@@ -14,7 +14,7 @@ from kinema.errors import InputError
 from kinema.sprites import animatediff, made_with, text_to_video
 from kinema.sprites.training import STAGES, Recipe, new_stage, preview, train
 from kinema.sprites.training.latents import latent_pool
-from kinema.sprites.training.loop import learning_rate
+from kinema.sprites.training.loop import _moving_average, learning_rate
 from kinema.sprites.training.ship import ship
 
 RECIPE = Recipe(
@@ -152,6 +152,18 @@ def test_latents_are_made_again_for_another_seed_but_not_for_the_same(
     assert torch.equal(first.latents[0], again.latents[0])
     other = latent_pool(autoencoder, tmp_path, num_videos=2, seed=1)
     assert not torch.equal(first.latents[0], other.latents[0])
+
+
+def test_the_average_forgets_the_untrained_weights() -> None:
+    update = _moving_average(0.999)
+    average = [torch.tensor([1.0])]
+    for count in range(300):
+        update(average, [torch.tensor([0.0])], count)
+    # A decay of 0.999 from the start would leave 0.74.
+    assert average[0].item() < 1e-3
+    average = [torch.tensor([1.0])]
+    update(average, [torch.tensor([0.0])], 10**6)
+    assert average[0].item() == pytest.approx(0.999)
 
 
 def test_the_learning_rate_rises_and_falls() -> None:

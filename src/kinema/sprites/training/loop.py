@@ -8,6 +8,7 @@ import json
 import math
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -17,7 +18,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from kinema.errors import InputError
@@ -26,6 +27,7 @@ from kinema.sprites.training.recipe import Recipe
 
 CHECKPOINT = "checkpoint.safetensors"
 LOSSES = "losses.jsonl"
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class Stage(Protocol):
@@ -55,6 +57,21 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, passed)))
 
 
+def _moving_average(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
+    """Return the rule of an exponential moving average that forgets its beginning.
+
+    With the full decay from the start, the average of a short run would still be mostly the
+    untrained weights, and temporal layers are born as zeros.
+    """
+
+    @torch.no_grad()
+    def update(averages: _Tensors, values: _Tensors, count: Tensor | int) -> None:
+        weight = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(averages, values, weight)
+
+    return update
+
+
 def train(stage: Stage, recipe: Recipe, folder: str | Path) -> int:
     """Train a stage in `folder`, from its checkpoint where there is one; return the steps done.
 
@@ -77,7 +94,7 @@ def train(stage: Stage, recipe: Recipe, folder: str | Path) -> int:
         parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     averaged = AveragedModel(
-        stage.trained, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=False
+        stage.trained, multi_avg_fn=_moving_average(recipe.ema_decay), use_buffers=False
     )
     step = _resume(folder, recipe, stage.trained, averaged, optimizer)
     interrupted: list[int] = []
