@@ -1,0 +1,47 @@
+"""Small backbones with random weights, and the four of the zoo without memory for them."""
+
+import torch
+from torch import Tensor, nn
+
+from kinema.backbones import X3D, SlowFast, slowfast_r50, x3d_m, x3d_s, x3d_xs
+
+ZOO = {"slowfast_r50": slowfast_r50, "x3d_xs": x3d_xs, "x3d_s": x3d_s, "x3d_m": x3d_m}
+TINY = {
+    "slowfast": lambda **sizes: SlowFast(
+        **{"num_classes": 5, "width": 8, "depths": (1, 2, 1, 1), "num_frames": 8} | sizes
+    ),
+    "x3d": lambda **sizes: X3D(
+        **{"num_classes": 5, "width": 8, "depths": (1, 2, 1, 1), "num_frames": 4, "head_width": 32}
+        | sizes
+    ),
+}
+
+
+def tiny(name: str, *, seed: int = 0, **sizes: object) -> nn.Module:
+    torch.manual_seed(seed)
+    return randomise(TINY[name](**sizes), seed=seed)
+
+
+def clip_for(model: nn.Module, *, batch: int = 2, size: int = 32, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, 3, model.num_frames, size, size, generator=generator)
+
+
+def randomise(model: nn.Module, *, seed: int = 0) -> nn.Module:
+    """Every tensor random, norms and their statistics too, and the outputs of usual size."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        own = {**dict(module.named_parameters(recurse=False))}
+        own |= dict(module.named_buffers(recurse=False))
+        for name, tensor in own.items():
+            if not tensor.is_floating_point():
+                continue
+            normal = torch.randn(tensor.shape, generator=generator)
+            if isinstance(module, nn.BatchNorm3d) and name in ("weight", "running_var"):
+                normal = 0.5 + 0.1 * normal.abs()
+            elif tensor.ndim > 1:
+                normal = normal / tensor[0].numel() ** 0.5
+            else:
+                normal = 0.1 * normal
+            tensor.data.copy_(normal)
+    return model
