@@ -39,6 +39,11 @@ def test_slow_frames_of_32_are_the_documented_ones():
     assert slow_frames(clip).flatten().tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
 
 
+def test_too_few_frames_for_a_slow_one_are_refused():
+    with pytest.raises(InputError, match="the clip has 3 frames; expected 4 or more"):
+        slow_frames(torch.zeros(1, 3, 3, 8, 8))
+
+
 def test_fast_frames_alone_and_the_pair_give_the_same():
     model = tiny("slowfast").eval()
     fast = clip_for(model)

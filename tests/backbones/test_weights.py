@@ -1,6 +1,7 @@
 import dataclasses
 import logging
 import pickle
+from random import Random
 
 import pytest
 import torch
@@ -100,7 +101,7 @@ class Payload:
     [
         (b"", "is no file of weights"),
         (b"not weights", "cannot be read as weights alone"),
-        (pickle.dumps(Payload()), "cannot be read as weights alone"),
+        (pickle.dumps(Payload(), protocol=2), "cannot be read as weights alone"),
     ],
 )
 def test_a_file_that_is_no_weights_is_refused_and_never_run(tmp_path, content, message):
@@ -128,6 +129,20 @@ def test_broken_safetensors_and_other_content_are_refused(tmp_path):
     torch.save([torch.zeros(1)], tmp_path / "list.pt")
     with pytest.raises(InputError, match="holds no state dict"):
         x3d_xs(weights=tmp_path / "list.pt")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_damaged_files_are_refused_in_one_sentence(tmp_path, suffix):
+    whole = save(tiny("x3d"), tmp_path / f"whole{suffix}").read_bytes()
+    random = Random(0)
+    path = tmp_path / f"damaged{suffix}"
+    for _ in range(100):
+        content = bytearray(whole[: random.randrange(len(whole))])
+        content[random.randrange(300) % max(len(content), 1)] ^= 255
+        path.write_bytes(content)
+        with pytest.raises(InputError) as refusal:
+            weights.read_state(path)
+        assert "\n" not in str(refusal.value)
 
 
 def test_a_missing_file_is_refused():

@@ -1,15 +1,29 @@
-"""The public zoo's own models beside ours, where pytorchvideo is installed."""
+"""The public zoo's own models beside ours: their logits written down, and where pytorchvideo is
+installed, the models themselves.
+
+It needs no torchvision here: `pip install --no-deps pytorchvideo==0.1.5 fvcore iopath parameterized
+yacs portalocker termcolor tabulate`.
+"""
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from kinema.backbones import FACTS, slow_frames
-from tests.backbones.tiny import ZOO, randomise
+from tests.backbones.tiny import ZOO, noise, randomise
+
+# The first four logits of pytorchvideo 0.1.5 in float64, under the weights and clips made below.
+LOGITS = {
+    "slowfast_r50": [0.08177, -0.41492, 0.06281, -0.19686],
+    "x3d_xs": [-0.28451, -0.3545, 0.01239, 0.02562],
+    "x3d_s": [-0.28301, -0.35125, 0.01709, 0.01947],
+    "x3d_m": [-0.27989, -0.3463, 0.0184, 0.01756],
+}
 
 
 @pytest.fixture
@@ -21,7 +35,10 @@ def zoo(monkeypatch):
         torchvision.ops, ops.RoIAlign = ops, type("RoIAlign", (nn.Module,), {})
         monkeypatch.setitem(sys.modules, "torchvision", torchvision)
         monkeypatch.setitem(sys.modules, "torchvision.ops", ops)
-    return pytest.importorskip("pytorchvideo.models")
+    return SimpleNamespace(
+        slowfast=import_module("pytorchvideo.models.slowfast"),
+        x3d=import_module("pytorchvideo.models.x3d"),
+    )
 
 
 def public_model(zoo, name):
@@ -38,19 +55,30 @@ def public_model(zoo, name):
     )
 
 
-@pytest.mark.parametrize("name", ZOO)
-def test_the_zoos_state_dict_loads_unchanged_and_gives_the_same(zoo, name):
-    public, ours = public_model(zoo, name), ZOO[name]()
-    randomise(public)
-    state = public.state_dict()
-    assert {key: value.shape for key, value in state.items()} == {
-        key: value.shape for key, value in ours.state_dict().items()
-    }
-    ours.load_state_dict(state, strict=True)
-    public.eval()
-    ours.eval()
+def clip_of(name, *, batch=1):
     size = 64 if name == "slowfast_r50" else FACTS[name].size
-    clip = torch.randn(1, 3, FACTS[name].num_frames, size, size)
+    return noise((batch, 3, FACTS[name].num_frames, size, size), seed=0).float()
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_known_weights_give_the_logits_that_the_zoos_model_gave(name):
+    model = randomise(ZOO[name]()).eval()
+    with torch.inference_mode():
+        logits = model(clip_of(name))[0, :4]
+    torch.testing.assert_close(logits, torch.tensor(LOGITS[name]), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_zoos_state_dict_loads_unchanged_and_gives_the_same(zoo, tmp_path, name):
+    public = randomise(public_model(zoo, name)).eval()
+    state = public.state_dict()
+    torch.save({"model_state": state, "epoch": 1}, tmp_path / "zoo.pyth")
+    ours = ZOO[name](weights=tmp_path / "zoo.pyth").eval()
+    assert [(key, value.shape) for key, value in state.items()] == [
+        (key, value.shape) for key, value in ours.state_dict().items()
+    ]
+    ours.load_state_dict(state, strict=True)
+    clip = clip_of(name)
     with torch.inference_mode():
         logits = ours(clip)
         if name == "slowfast_r50":
@@ -61,3 +89,23 @@ def test_the_zoos_state_dict_loads_unchanged_and_gives_the_same(zoo, name):
             expected = public(clip)
     assert expected.std() > 0.1
     assert (logits - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["slowfast_r50", "x3d_xs"])
+def test_a_training_step_gives_the_same_gradients_and_statistics(zoo, name):
+    public = randomise(public_model(zoo, name)).double().train()
+    ours = ZOO[name](dropout=0.0).double().train()
+    ours.load_state_dict(public.state_dict(), strict=True)
+    public.blocks[-1].dropout = None
+    public.blocks[-1].activation = None
+    clip = clip_of(name, batch=2).double()
+    labels = torch.tensor([3, 141])
+    nn.functional.cross_entropy(ours(clip), labels).backward()
+    public_clip = [slow_frames(clip), clip] if name == "slowfast_r50" else clip
+    nn.functional.cross_entropy(public(public_clip), labels).backward()
+    expected = dict(public.named_parameters())
+    for key, value in ours.named_parameters():
+        torch.testing.assert_close(value.grad, expected[key].grad, rtol=1e-6, atol=1e-10)
+    expected = dict(public.named_buffers())
+    for key, value in ours.named_buffers():
+        torch.testing.assert_close(value, expected[key])

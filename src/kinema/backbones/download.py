@@ -38,8 +38,8 @@ def download(url: str, *, sha256: str | None = None, folder: Path | None = None)
                 found = _fetch(url, temporary)
             except (OSError, HTTPException) as error:
                 raise InputError(
-                    f"cannot download {url} ({error or type(error).__name__}): fetch it elsewhere "
-                    f"and give its path as weights, or put it at {path}"
+                    f"cannot download {url} ({str(error) or type(error).__name__}): fetch it "
+                    f"elsewhere and give its path as weights, or put it at {path}"
                 ) from error
             _check_hash(found, sha256, url)
         logger.info("%s has sha256 %s", path, found)

@@ -152,9 +152,17 @@ def slow_frames(clip: Tensor, *, frame_ratio: int = 4) -> Tensor:
 
     They are spread evenly from the first frame to the last, as the zoo's weights were trained,
     not every `frame_ratio`-th: of 32 frames 0, 4, 8, 13, 17, 22, 26, 31.
+
+    Raises:
+        InputError: there are fewer than `frame_ratio` frames.
     """
     num_frames = clip.shape[2]
     num_slow = num_frames // frame_ratio
+    if num_slow < 1:
+        raise InputError(
+            f"the clip has {num_frames} frames; expected {frame_ratio} or more, of which one goes "
+            "to the slow pathway"
+        )
     indices = [i * (num_frames - 1) // max(num_slow - 1, 1) for i in range(num_slow)]
     return clip[:, :, indices]
 

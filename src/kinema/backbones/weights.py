@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -95,7 +94,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
             "tensors and nothing that runs code: if you trust it, load it with "
             "weights_only=False and save its state dict again"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+    # A damaged file makes either reader fail in a dozen ways, IndexError and struct.error among
+    # them.
+    except Exception as error:
         raise InputError(
             f"{path} is no file of weights ({_first_line(error)}); expected safetensors, or a "
             "state dict written by torch.save"
