@@ -1,6 +1,6 @@
 """Kinema: motion in video models. See it, learn it, keep it, reuse it."""
 
-from kinema import measure, motion_prompt, sprites, video
+from kinema import backbones, measure, motion_prompt, sprites, video
 from kinema.errors import InputError
 from kinema.motion_prompt import MotionPrompt, parameter_groups, with_motion_prompt
 from kinema.motion_prompt.see import see
@@ -9,6 +9,7 @@ from kinema.video import read_video, write_video
 __all__ = [
     "InputError",
     "MotionPrompt",
+    "backbones",
     "measure",
     "motion_prompt",
     "parameter_groups",

@@ -130,12 +130,16 @@ def _check_sampling(arguments: argparse.Namespace) -> None:
 
 
 def _pipeline(arguments: argparse.Namespace) -> Any:
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
     from kinema import sprites
 
-    make: dict[str, Any] = {
-        "text-to-video": sprites.text_to_video,
-        "animatediff": sprites.animatediff,
-    }
-    pipeline = make[arguments.model](weights=arguments.weights)
+    # Notes on parts that are not used here (image processors) and on the age of ZeroScope's class.
+    of_diffusers.set_verbosity_error()
+    of_transformers.set_verbosity_error()
+    of_transformers.disable_progress_bar()
+    make = {"text-to-video": sprites.text_to_video, "animatediff": sprites.animatediff}
+    pipeline: Any = make[arguments.model](weights=arguments.weights)
     pipeline.set_progress_bar_config(disable=None)
     return pipeline

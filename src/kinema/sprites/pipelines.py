@@ -86,4 +86,4 @@ def _shared(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
 def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     if not folder.is_dir():
         raise InputError(f"the weights {folder} are missing; train that part first")
-    return kind.from_pretrained(folder, local_files_only=True).to(dtype).eval()
+    return kind.from_pretrained(folder, local_files_only=True, torch_dtype=dtype).eval()
