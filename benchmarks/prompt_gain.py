@@ -55,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=Settings().num_steps)
+    parser.add_argument("--penalty", type=float, default=Settings().penalty)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
 
@@ -62,7 +63,12 @@ def main() -> None:
     print(f"{'backbone':16} {'clutter':20} {'without':>15} {'with prompt':>15}  learned a; b")
     for backbone, new_backbone in BACKBONES.items():
         for clutter, nuisances in CLUTTER.items():
-            settings = replace(Settings(), nuisances=nuisances, num_steps=arguments.steps)
+            settings = replace(
+                Settings(),
+                nuisances=nuisances,
+                num_steps=arguments.steps,
+                penalty=arguments.penalty,
+            )
             without, prompted = (
                 Row(
                     name,

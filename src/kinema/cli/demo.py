@@ -32,8 +32,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the demonstration and print its figures and where its page is."""
+    from kinema.cli.quiet import quiet_libraries
     from kinema.demo import run_demo
 
+    quiet_libraries()
     if arguments.seeds < 1:
         raise InputError(f"--seeds is {arguments.seeds}; give 1 or more")
     demonstration, page = run_demo(

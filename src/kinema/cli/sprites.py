@@ -83,23 +83,20 @@ def run_ship(arguments: argparse.Namespace) -> None:
 
 def run_sample(arguments: argparse.Namespace) -> None:
     """Sample one video; a caption outside the grammar is refused, the model knows no other."""
-    import torch
-
     from kinema import sprites
+    from kinema.measure.obedience import sample
     from kinema.video import write_video
 
     _check_sampling(arguments)
     sprites.parse_caption(arguments.caption)
-    pipeline = _pipeline(arguments)
-    frames = pipeline(
-        arguments.caption,
-        num_frames=16,
-        num_inference_steps=arguments.steps,
-        guidance_scale=arguments.guidance,
-        generator=torch.Generator().manual_seed(arguments.seed),
-        output_type="pt",
-    ).frames[0]
-    write_video(arguments.output, frames.float(), frames_per_second=8)
+    video = sample(
+        _pipeline(arguments),
+        [arguments.caption],
+        seeds=[arguments.seed],
+        num_steps=arguments.steps,
+        guidance=arguments.guidance,
+    )[0]
+    write_video(arguments.output, video, frames_per_second=8)
     print(f"wrote {arguments.output}")
 
 
@@ -130,15 +127,10 @@ def _check_sampling(arguments: argparse.Namespace) -> None:
 
 
 def _pipeline(arguments: argparse.Namespace) -> Any:
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
-
     from kinema import sprites
+    from kinema.cli.quiet import quiet_libraries
 
-    # Notes on parts that are not used here (image processors) and on the age of ZeroScope's class.
-    of_diffusers.set_verbosity_error()
-    of_transformers.set_verbosity_error()
-    of_transformers.disable_progress_bar()
+    quiet_libraries()
     make = {"text-to-video": sprites.text_to_video, "animatediff": sprites.animatediff}
     pipeline: Any = make[arguments.model](weights=arguments.weights)
     pipeline.set_progress_bar_config(disable=None)

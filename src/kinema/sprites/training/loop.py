@@ -7,6 +7,7 @@ goes through exactly the steps of a run that was not.
 import json
 import math
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -165,6 +166,8 @@ def _save(
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
     metadata = {"step": str(step), "recipe": json.dumps(asdict(recipe))}
+    if commit := commit_of_tree():
+        metadata["commit"] = commit
     with replacing(folder / CHECKPOINT) as path:
         save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata)
 
@@ -203,3 +206,14 @@ def _resume(
     with replacing(folder / LOSSES) as log:
         log.write_text("".join(lines[:step]))
     return step
+
+
+def commit_of_tree() -> str | None:
+    """Return the commit checked out where Kinema's source lies, None where that is no checkout."""
+    result = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.stdout.strip() or None

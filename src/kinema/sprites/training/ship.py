@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from kinema.files import filling
 from kinema.sprites.models import new_scheduler
 from kinema.sprites.pipelines import MADE
 from kinema.sprites.tokenizer import build_tokenizer
-from kinema.sprites.training.loop import CHECKPOINT, LOSSES
+from kinema.sprites.training.loop import CHECKPOINT, LOSSES, commit_of_tree
 from kinema.sprites.training.recipe import STAGES
 
 _PARTS_OF_STAGE = {
@@ -29,8 +28,8 @@ def ship(runs: str | Path, folder: str | Path) -> dict[str, Any]:
     """Copy the weights of every stage finished in `runs` to `folder`, and note what made them.
 
     Returns:
-        What `made.json` says: for each stage its recipe with the seed, steps done, seconds and
-        last losses, and the commit of the working tree.
+        What `made.json` says: for each stage its recipe with the seed, the commit that trained it,
+        steps done, seconds and last losses; and the commit of the tree that shipped them.
 
     Raises:
         InputError: the autoencoder or the text encoder is not there.
@@ -39,7 +38,7 @@ def ship(runs: str | Path, folder: str | Path) -> dict[str, Any]:
     finished = [stage for stage in STAGES if (runs / stage / "export").is_dir()]
     if not {"autoencoder", "text-to-image"} <= set(finished):
         raise InputError(f"{runs} has no finished autoencoder and text-to-image stage; train them")
-    made = {"commit": _commit(), "stages": {stage: _how(runs / stage) for stage in finished}}
+    made = {"commit": commit_of_tree(), "stages": {stage: _how(runs / stage) for stage in finished}}
     with filling(folder) as temporary:
         for stage in finished:
             for part in _PARTS_OF_STAGE[stage]:
@@ -61,18 +60,9 @@ def _how(run: Path) -> dict[str, Any]:
     last = entries[-100:]
     return {
         "recipe": json.loads(metadata["recipe"]),
+        "commit": metadata.get("commit"),
         "steps": int(metadata["step"]),
         "seconds": round(sum(entry["seconds"] for entry in entries)),
         "device": entries[-1]["device"],
         "mean_of_last_losses": sum(entry["loss"] for entry in last) / len(last),
     }
-
-
-def _commit() -> str | None:
-    result = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return result.stdout.strip() or None
