@@ -19,16 +19,24 @@ class Recipe:
     Attributes:
         stage: one of `STAGES`.
         seed: of weights, data and noise.
-        num_steps: optimiser steps; the learning rate falls to zero over them (half a cosine).
+        num_steps: optimiser steps.
         batch_size: images, or videos of 16 frames for the video stages.
         learning_rate: at its highest, after `num_warmup_steps`.
         num_warmup_steps: steps over which the learning rate rises.
+        num_decay_steps: last steps, over which it falls to zero, a straight line; before them it is
+            level, so that a run which has not come to them can be made longer. 0 stands for half a
+            cosine over the whole run.
+        beta2: AdamW's decay of the squared gradient.
         weight_decay: AdamW's.
         gradient_clip: largest norm of the gradient.
         ema_decay: decay a step of the moving average of the weights, which is what is kept.
         precision: "bf16" (autocast) or "fp32".
         num_videos: size of the pool of encoded videos that the latent stages learn from.
         caption_dropout: share of captions left empty, for classifier-free guidance.
+        motion_share: share of captions that name the motion.
+        timestep_shift: s in t' = s t / (1 + (s - 1) t), which moves the uniform noise levels
+            t in [0, 1] towards noise. Sixteen frames show what one cannot: a video is known at
+            levels where an image is lost, and there it is decided what moves where.
         steps_between_checkpoints: and samples.
     """
 
@@ -38,12 +46,16 @@ class Recipe:
     batch_size: int
     learning_rate: float
     num_warmup_steps: int = 100
+    num_decay_steps: int = 0
+    beta2: float = 0.999
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     ema_decay: float = 0.999
     precision: str = "bf16"
     num_videos: int = 8192
     caption_dropout: float = 0.1
+    motion_share: float = 1 / 3
+    timestep_shift: float = 1.0
     steps_between_checkpoints: int = 250
 
     def __post_init__(self) -> None:
@@ -54,6 +66,15 @@ class Recipe:
         for name in ("num_steps", "batch_size", "num_videos", "steps_between_checkpoints"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if not 0 <= self.num_decay_steps <= self.num_steps:
+            raise InputError(
+                f"num_decay_steps is {self.num_decay_steps}; give 0 to num_steps ({self.num_steps})"
+            )
+
+    @property
+    def num_level_steps(self) -> int:
+        """Steps before the learning rate begins to fall; 0 where it falls from the start."""
+        return self.num_steps - self.num_decay_steps if self.num_decay_steps else 0
 
 
 def read_recipe(path: str | Path | None = None, *, stage: str | None = None) -> Recipe:

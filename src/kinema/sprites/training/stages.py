@@ -92,7 +92,9 @@ class DiffusionStage:
         seed = self.recipe.seed * 10_000_019 + step
         latents, scenes = self.pool.shard(int(torch.randint(self.pool.num_shards, ())))
         rows = torch.randint(len(latents), (self.recipe.batch_size,))
-        captions = sample_captions(scenes[rows], seed=seed)
+        captions = sample_captions(
+            scenes[rows], seed=seed, motion_share=self.recipe.motion_share
+        )
         dropped = torch.rand(len(captions)) < self.recipe.caption_dropout
         captions = ["" if drop else text for text, drop in zip(captions, dropped, strict=True)]
         return latents[rows].float().to(self.device), captions
@@ -103,6 +105,8 @@ class DiffusionStage:
         # One level in each of B equal parts of the schedule: less variance than B free draws.
         count = latents.shape[0]
         levels = (torch.randperm(count) + torch.rand(count)) / count
+        shift = self.recipe.timestep_shift
+        levels = shift * levels / (1 + (shift - 1) * levels)
         timesteps = (levels * self.scheduler.config.num_train_timesteps).long().to(self.device)
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
         target = self.scheduler.get_velocity(latents, noise, timesteps)
