@@ -1,0 +1,1 @@
+"""Recognition: fine-tune and evaluate video classifiers, with and without motion prompts."""
