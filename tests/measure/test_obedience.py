@@ -86,3 +86,22 @@ def test_the_spread_is_over_seeds() -> None:
     summary = summarise(results)
     assert summary["colour"] == {"mean": 0.75, "spread": pytest.approx(0.3536, abs=1e-4)}
     assert "motion" not in summary
+
+
+def test_a_report_in_bfloat16_says_so_and_runs_in_it(tmp_path: Path) -> None:
+    enabled = []
+
+    class Watched(Obedient):
+        device = torch.device("cpu")
+
+        def __call__(self, captions, **options):
+            enabled.append(torch.is_autocast_enabled("cpu"))
+            return super().__call__(captions, **options)
+
+    summary = report(
+        Watched(), tmp_path, num_prompts=8, num_seeds=1, num_judged=2, precision="bf16"
+    )
+    assert enabled == [True]
+    assert summary["settings"]["precision"] == "bf16"
+    with pytest.raises(InputError, match="'fp8'"):
+        report(Watched(), tmp_path, precision="fp8")

@@ -6,6 +6,7 @@ import platform
 import resource
 import time
 from collections import Counter
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -44,6 +45,7 @@ def report(
     num_steps: int = 25,
     guidance: float = 5.0,
     num_judged: int = 200,
+    precision: str = "fp32",
 ) -> dict[str, Any]:
     """Sample every caption with every seed, judge the videos, and sum up what they obey.
 
@@ -59,13 +61,16 @@ def report(
         guidance: scale of classifier-free guidance.
         num_judged: rendered videos on which the judge's own error is found, through the
             pipeline's autoencoder.
+        precision: "fp32", or "bf16" for autocast, which takes about half the time on a CPU.
 
     Returns:
         The summary: each share in [0, 1] as mean and standard deviation over seeds.
 
     Raises:
-        InputError: the folder holds results of other settings.
+        InputError: the folder holds results of other settings, or the precision is unknown.
     """
+    if precision not in ("fp32", "bf16"):
+        raise InputError(f"precision {precision!r} is not one of fp32, bf16")
     folder = output_folder(folder)
     settings = {
         "pipeline": type(pipeline).__name__,
@@ -73,6 +78,7 @@ def report(
         "num_seeds": num_seeds,
         "num_steps": num_steps,
         "guidance": guidance,
+        "precision": precision,
     }
     done = _earlier_results(folder / RESULTS, settings)
     captions = captions_to_obey(num_prompts)
@@ -95,6 +101,7 @@ def report(
                 seeds=[1000 * seed + index for index, seed in some],
                 num_steps=num_steps,
                 guidance=guidance,
+                precision=precision,
             )
             seconds = (time.monotonic() - started) / len(some)
             for (index, seed), result in zip(some, _judged(videos, said), strict=True):
@@ -125,18 +132,26 @@ def report(
 
 
 def sample(
-    pipeline: Any, captions: list[str], *, seeds: list[int], num_steps: int, guidance: float
+    pipeline: Any,
+    captions: list[str],
+    *,
+    seeds: list[int],
+    num_steps: int,
+    guidance: float,
+    precision: str = "fp32",
 ) -> Tensor:
     """Return a video (B, 16, 3, 64, 64) in [0, 1] for each caption, each from its own seed."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    output = pipeline(
-        captions,
-        num_frames=16,
-        num_inference_steps=num_steps,
-        guidance_scale=guidance,
-        generator=generators,
-        output_type="pt",
-    )
+    halved = precision == "bf16"
+    with torch.autocast(pipeline.device.type, torch.bfloat16) if halved else nullcontext():
+        output = pipeline(
+            captions,
+            num_frames=16,
+            num_inference_steps=num_steps,
+            guidance_scale=guidance,
+            generator=generators,
+            output_type="pt",
+        )
     frames: Tensor = output.frames
     return frames.float().cpu().clamp(0, 1)
 

@@ -1,14 +1,17 @@
 """Training of every stage in small: losses fall, and a run that is interrupted goes on the same."""
 
 import json
+import math
 import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from kinema.errors import InputError
 from kinema.sprites import animatediff, made_with, text_to_video
@@ -29,6 +32,19 @@ RECIPE = Recipe(
     # Pictures, which take long, have a test of their own.
     steps_between_checkpoints=100,
 )
+
+
+class Killed:
+    """A stage in which the process gets SIGTERM in a step, counted from 0."""
+
+    def __init__(self, stage, *, in_step: int) -> None:
+        self.stage, self.in_step, self.trained = stage, in_step, stage.trained
+        self.sample, self.export = stage.sample, stage.export
+
+    def loss(self, step: int) -> torch.Tensor:
+        if step == self.in_step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return self.stage.loss(step)
 
 
 def losses(folder: Path) -> list[float]:
@@ -53,20 +69,8 @@ def test_an_interrupted_run_goes_on_to_the_same_losses_and_weights(
 ) -> None:
     recipe = replace(RECIPE, stage=name)
 
-    class Killed:
-        """A stage in which the process gets SIGTERM in its third step."""
-
-        def __init__(self, stage) -> None:
-            self.stage, self.trained = stage, stage.trained
-            self.sample, self.export = stage.sample, stage.export
-
-        def loss(self, step: int) -> torch.Tensor:
-            if step == 2:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return self.stage.loss(step)
-
     with pytest.raises(KeyboardInterrupt):
-        train(Killed(new_stage(recipe, runs)), recipe, tmp_path)
+        train(Killed(new_stage(recipe, runs), in_step=2), recipe, tmp_path)
     assert len(losses(tmp_path)) == 3
     assert not (tmp_path / "export").exists()
 
@@ -87,10 +91,11 @@ def test_every_stage_makes_pictures_to_look_at(
     monkeypatch.setattr(preview, "SAMPLE_CAPTIONS", preview.SAMPLE_CAPTIONS[:1])
     monkeypatch.setattr(preview, "NUM_STEPS", 2)
     stage = new_stage(replace(RECIPE, stage=name), runs)
+    before = stage.trained.training
     stage.sample(stage.trained, tmp_path / "picture.png")
     with Image.open(tmp_path / "picture.png") as picture:
         assert picture.size[0] % 64 == picture.size[1] % 64 == 0
-    assert stage.trained.training
+    assert stage.trained.training == before
 
 
 def test_a_finished_set_of_stages_ships_as_pipelines(runs: Path, tmp_path: Path) -> None:
@@ -173,3 +178,55 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert rates[10] == max(rates) == 1.0
     assert rates[100] == pytest.approx(0.0)
     assert rates[55] == pytest.approx(0.5)
+
+
+def test_the_learning_rate_stays_level_until_its_fall() -> None:
+    recipe = replace(
+        RECIPE, num_steps=100, num_warmup_steps=10, num_decay_steps=20, learning_rate=1.0
+    )
+    rates = [learning_rate(recipe, step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert set(rates[10:81]) == {1.0}
+    assert rates[90] == pytest.approx(0.5)
+    assert rates[100] == 0.0
+
+
+def test_a_run_made_longer_is_the_long_run(tmp_path: Path) -> None:
+    long = replace(RECIPE, num_steps=4, num_decay_steps=2, num_warmup_steps=1, num_videos=2)
+    short = replace(long, num_steps=3, num_decay_steps=1)
+    train(new_stage(long, tmp_path), long, tmp_path / "long")
+    # The short run is stopped where its learning rate is still level, and made the long one.
+    with pytest.raises(KeyboardInterrupt):
+        train(Killed(new_stage(short, tmp_path), in_step=1), short, tmp_path / "short")
+    train(new_stage(long, tmp_path), long, tmp_path / "short")
+    first, second = (
+        load_file(tmp_path / name / "checkpoint.safetensors") for name in ("long", "short")
+    )
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_run_whose_learning_rate_fell_is_not_made_longer(tmp_path: Path) -> None:
+    short = replace(RECIPE, num_steps=3, num_decay_steps=1, num_warmup_steps=1, num_videos=2)
+    train(new_stage(short, tmp_path), short, tmp_path / "short")
+    long = replace(short, num_steps=4)
+    with pytest.raises(InputError, match="another recipe"):
+        train(new_stage(long, tmp_path), long, tmp_path / "short")
+
+
+def test_a_shift_moves_noise_levels_towards_noise(runs: Path) -> None:
+    def mean_level(shift: float) -> float:
+        stage = new_stage(replace(RECIPE, stage="text-to-image", timestep_shift=shift), runs)
+        seen: list[torch.Tensor] = []
+
+        class Unet(torch.nn.Module):
+            def forward(self, noisy: torch.Tensor, timesteps: torch.Tensor) -> SimpleNamespace:
+                seen.append(timesteps)
+                return SimpleNamespace(sample=noisy)
+
+        stage.denoising_loss(Unet(), torch.zeros(4096, 1, 1, 1))
+        return seen[0].double().mean().item() / 1000
+
+    # The mean of s t / (1 + (s - 1) t) over t in [0, 1] is s / (s - 1) - s ln s / (s - 1)^2.
+    assert mean_level(1.0) == pytest.approx(0.5, abs=2e-3)
+    assert mean_level(3.0) == pytest.approx(1.5 - 0.75 * math.log(3), abs=2e-3)

@@ -235,9 +235,7 @@ def _goes_on(before: Recipe, recipe: Recipe, *, step: int) -> bool:
     """Return whether `recipe` would have come to this step exactly as `before` did."""
     if before == recipe:
         return True
-    as_long = replace(
-        before, num_steps=recipe.num_steps, num_decay_steps=recipe.num_decay_steps
-    )
+    as_long = replace(before, num_steps=recipe.num_steps, num_decay_steps=recipe.num_decay_steps)
     return as_long == recipe and step <= min(before.num_level_steps, recipe.num_level_steps)
 
 

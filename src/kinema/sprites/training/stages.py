@@ -92,9 +92,7 @@ class DiffusionStage:
         seed = self.recipe.seed * 10_000_019 + step
         latents, scenes = self.pool.shard(int(torch.randint(self.pool.num_shards, ())))
         rows = torch.randint(len(latents), (self.recipe.batch_size,))
-        captions = sample_captions(
-            scenes[rows], seed=seed, motion_share=self.recipe.motion_share
-        )
+        captions = sample_captions(scenes[rows], seed=seed, motion_share=self.recipe.motion_share)
         dropped = torch.rand(len(captions)) < self.recipe.caption_dropout
         captions = ["" if drop else text for text, drop in zip(captions, dropped, strict=True)]
         return latents[rows].float().to(self.device), captions
@@ -152,7 +150,9 @@ class TextToVideoStage(DiffusionStage):
         torch.manual_seed(recipe.seed)
         self.text_encoder = load_export(runs, "text-to-image", "text_encoder").to(device)
         image_unet = load_export(runs, "text-to-image", "unet")
-        self.trained = nn.ModuleDict({"unet": models.inflate(image_unet)}).to(device)
+        # As in evaluation, without the dropout of the class's temporal convolutions: a model this
+        # small, which sees each video a few times, has nothing to spare.
+        self.trained = nn.ModuleDict({"unet": models.inflate(image_unet)}).to(device).eval()
 
     def loss(self, step: int) -> Tensor:
         """Return the loss of one step; see `Stage`."""
