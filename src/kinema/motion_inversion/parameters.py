@@ -1,0 +1,113 @@
+"""The tensors of a motion: their names, their birth, and what a site makes of them.
+
+A motion is a flat dictionary, as a safetensors file is. Blocks own "query_key/<block>"
+`(1, N, C)`; attentions own "value/<attention>" `(H, W, N, C)`, where H and W may be coarser than
+the attention's grid, or the two factors "value_space/<attention>" `(H, W, R)` and
+"value_time/<attention>" `(R, N, C)`.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from kinema.errors import InputError
+from kinema.motion_inversion.embedding import at_grid, at_length, debias, low_rank_value
+from kinema.motion_inversion.sites import Site
+
+QUERY_KEY = "query_key/"
+VALUE = "value/"
+VALUE_SPACE = "value_space/"
+VALUE_TIME = "value_time/"
+VALUE_FORMS = ("full", "coarse", "low-rank", "none")
+"""How the value embeddings are kept; `new_embeddings` says what each one means."""
+
+
+def new_embeddings(
+    sites: Iterable[Site],
+    *,
+    num_frames: int,
+    latent_size: tuple[int, int],
+    query_key: bool = True,
+    value: str = "full",
+    coarse_factor: int = 4,
+    rank: int = 8,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+) -> dict[str, Tensor]:
+    """Make embeddings that change nothing yet: zeros, float32.
+
+    Args:
+        sites: of `find_sites`.
+        num_frames: N.
+        latent_size: height and width of the latents.
+        query_key: make query-key embeddings.
+        value: "full" for one value at every place, as published; "coarse" for one at every
+            `coarse_factor` places in height and in width, bilinear between them; "low-rank" for a
+            product of `rank` patterns in space and as many in time, whose patterns in space are
+            random and whose patterns in time are zero; "none" for none.
+        coarse_factor: 1 or more.
+        rank: 1 or more.
+        seed: of the patterns in space.
+        device: of the tensors; "meta" to count them.
+
+    Raises:
+        InputError: an unknown form, a factor or rank below 1, or nothing left to learn.
+    """
+    if value not in VALUE_FORMS:
+        raise InputError(f"value is {value!r}; expected one of {', '.join(VALUE_FORMS)}")
+    for name, number in (("coarse_factor", coarse_factor), ("rank", rank)):
+        if number < 1:
+            raise InputError(f"{name} is {number}; expected 1 or more")
+    if not query_key and value == "none":
+        raise InputError("query_key is False and value is 'none'; expected one of them to learn")
+    generator = torch.Generator().manual_seed(seed)
+    tensors: dict[str, Tensor] = {}
+    for site in sites:
+        if query_key:
+            tensors[QUERY_KEY + site.block] = torch.zeros(
+                1, num_frames, site.channels, device=device
+            )
+        height, width = site.grid(latent_size)
+        if value == "coarse":
+            height, width = -(-height // coarse_factor), -(-width // coarse_factor)
+        if value in ("full", "coarse"):
+            tensors[VALUE + site.name] = torch.zeros(
+                height, width, num_frames, site.channels, device=device
+            )
+        elif value == "low-rank":
+            patterns = torch.randn(height, width, rank, generator=generator) / rank**0.5
+            tensors[VALUE_SPACE + site.name] = patterns.to(device)
+            tensors[VALUE_TIME + site.name] = torch.zeros(
+                rank, num_frames, site.channels, device=device
+            )
+    return tensors
+
+
+def site_query_key(tensors: Mapping[str, Tensor], site: Site, num_frames: int) -> Tensor | None:
+    """The query-key embedding of a site, `(1, num_frames, C)`; None where there is none."""
+    embedding = tensors.get(QUERY_KEY + site.block)
+    return None if embedding is None else at_length(embedding, num_frames)
+
+
+def site_value(
+    tensors: Mapping[str, Tensor], site: Site, *, mode: str, num_frames: int, grid: tuple[int, int]
+) -> Tensor | None:
+    """The value embedding of a site, `(*grid, num_frames, C)`; None where there is none.
+
+    The length is changed before the debiasing: a motion drawn out over twice the frames changes
+    half as much from one to the next.
+    """
+    if mode == "none":
+        return None
+    if VALUE + site.name in tensors:
+        return at_grid(debias(at_length(tensors[VALUE + site.name], num_frames), mode), grid)
+    if VALUE_TIME + site.name in tensors:
+        time = debias(at_length(tensors[VALUE_TIME + site.name], num_frames), mode)
+        return low_rank_value(at_grid(tensors[VALUE_SPACE + site.name], grid), time)
+    return None
+
+
+def named_module(name: str) -> str:
+    """The path of the block or attention that a tensor of this name belongs to."""
+    return name.partition("/")[2]
