@@ -156,7 +156,7 @@ def test_a_wrong_clip_is_refused_before_the_network_runs(name, change, message):
         {"depths": (1, 1, 1)},
         {"depths": (1, 0, 1, 1)},
         {"num_frames": 0},
-        {"pool_size": 0},
+        {"size": 0},
     ],
 )
 def test_unusable_sizes_are_refused_by_name(name, sizes):

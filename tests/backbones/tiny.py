@@ -1,11 +1,11 @@
-"""Small backbones with random weights, and the four of the zoo without memory for them."""
+"""Small backbones with random weights, and the four of the zoo."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-from kinema.backbones import X3D, SlowFast, slowfast_r50, x3d_m, x3d_s, x3d_xs
+from kinema.backbones import X3D, SlowFast, backbone, slowfast_r50, x3d_m, x3d_s, x3d_xs
 
 ZOO = {"slowfast_r50": slowfast_r50, "x3d_xs": x3d_xs, "x3d_s": x3d_s, "x3d_m": x3d_m}
 TINY = {
@@ -17,6 +17,31 @@ TINY = {
         | sizes
     ),
 }
+TRANSFORMERS = {
+    "timesformer": {},
+    "videomae": {},
+    "vivit": {},
+    "vjepa2": {
+        "width": 48,
+        "num_pooler_layers": 1,
+        "pred_hidden_size": 24,
+        "pred_num_attention_heads": 2,
+        "pred_num_hidden_layers": 1,
+        "pred_num_mask_tokens": 2,
+    },
+}
+"""The smallest sizes of each of transformers' families."""
+
+
+def tiny_transformer(name: str, *, seed: int = 0, **sizes: object) -> nn.Module:
+    """One whose logits differ from clip to clip by more than rounding, in eval mode."""
+    torch.manual_seed(seed)
+    small = {"num_classes": 5, "num_frames": 4, "size": 16, "patch_size": 8}
+    small |= {"width": 16, "depth": 2, "num_heads": 2}
+    model = backbone(name, **small | TRANSFORMERS[name] | sizes)
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape)
+    return model.eval()
 
 
 def tiny(name: str, *, seed: int = 0, **sizes: object) -> nn.Module:

@@ -1,7 +1,12 @@
 """From the last feature map to logits."""
 
+import math
+
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+STRIDE = 32
+"""Pixels of a crop for one place of the last feature map, in SlowFast and X3D."""
 
 
 class WindowMean(nn.Module):
@@ -10,11 +15,14 @@ class WindowMean(nn.Module):
     The zoo's models pool with the window that their training crops fill exactly. On larger crops
     the window slides, and the logits of its places are averaged. A map smaller than the window
     is averaged whole, where the zoo's models fail.
+
+    Args:
+        crop_size: side of the training crops; the window is `STRIDE` times smaller, rounded up.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, crop_size: int) -> None:
         super().__init__()
-        self.size = size
+        self.size = math.ceil(crop_size / STRIDE)
 
     def forward(self, features: Tensor) -> Tensor:
         """`(B, C, T, H, W)` to `(B, C, 1, H', W')`, one place for each position of the window."""

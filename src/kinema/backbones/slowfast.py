@@ -34,7 +34,7 @@ class SlowFast(nn.Module):
         frame_ratio: fast frames for one slow frame, alpha in the paper.
         width_ratio: slow channels for one fast channel, 1 / beta in the paper.
         dropout: probability, before the head.
-        pool_size: side of the pooling window, see `WindowMean`.
+        size: side of the training crops, which the pooling window fills, see `WindowMean`.
 
     Raises:
         InputError: a size below 1, another number of stages than four, or T and width that the
@@ -54,7 +54,7 @@ class SlowFast(nn.Module):
         frame_ratio: int = 4,
         width_ratio: int = 8,
         dropout: float = 0.5,
-        pool_size: int = 7,
+        size: int = 224,
     ) -> None:
         super().__init__()
         check_sizes(
@@ -64,12 +64,13 @@ class SlowFast(nn.Module):
             num_frames=num_frames,
             frame_ratio=frame_ratio,
             width_ratio=width_ratio,
-            pool_size=pool_size,
+            size=size,
         )
         _check_divides("num_frames", num_frames, "frame_ratio", frame_ratio)
         _check_divides("width", width, "width_ratio", width_ratio)
         self.num_frames = num_frames
         self.frame_ratio = frame_ratio
+        self.size = size
         slow, fast = width, width // width_ratio
         joins = [_join(fast, frame_ratio), *(_join(fast * 4 * 2**i, frame_ratio) for i in range(3))]
         stages = [_Pathways(_stem(slow, temporal=1), _stem(fast, temporal=5), joins[0])]
@@ -86,7 +87,7 @@ class SlowFast(nn.Module):
             )
             slow_in, fast_in = slow_out + 2 * fast_out, fast_out
         head = ClassifierHead(slow_out + fast_out, num_classes, dropout=dropout)
-        self.blocks = nn.ModuleList([*stages, WindowMean(pool_size), head])
+        self.blocks = nn.ModuleList([*stages, WindowMean(size), head])
         initialise(self)
 
     def forward(self, clip: Tensor | Sequence[Tensor]) -> Tensor:
@@ -132,18 +133,34 @@ def slowfast_r50(
     *,
     num_classes: int = 400,
     num_frames: int = 32,
+    size: int = 224,
+    width: int = 64,
+    depths: tuple[int, ...] = (3, 4, 6, 3),
+    frame_ratio: int = 4,
+    width_ratio: int = 8,
     dropout: float = 0.5,
     weights: str | Path | None = None,
 ) -> SlowFast:
     """SlowFast 8x8 with ResNet-50 depths: 34,566,488 parameters at 400 classes.
 
     `weights` is None, the path of a state dict, or "k400" for the zoo's, which are downloaded
-    once; a head of another size is left fresh, and a warning is logged.
+    once; a head of another size is left fresh, and a warning is logged. Crops of another size
+    than 224, other frames, width and depths make a smaller one of the same kind:
+    `slowfast_r50(num_classes=6, num_frames=16, size=64, width=16, depths=(1, 1, 1, 1))`.
 
     Raises:
         InputError: unusable sizes or weights.
     """
-    model = SlowFast(num_classes, num_frames=num_frames, dropout=dropout)
+    model = SlowFast(
+        num_classes,
+        width=width,
+        depths=depths,
+        num_frames=num_frames,
+        frame_ratio=frame_ratio,
+        width_ratio=width_ratio,
+        dropout=dropout,
+        size=size,
+    )
     return with_weights(model, weights, facts_of("slowfast_r50"))
 
 

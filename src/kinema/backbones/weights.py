@@ -33,8 +33,10 @@ def with_weights(model: Model, weights: str | Path | None, facts: BackboneFacts)
     """
     if weights is None:
         return model
-    path = download(facts.url, sha256=facts.sha256) if weights == KINETICS else Path(weights)
-    load_weights(model, path, head=facts.head)
+    path = Path(weights)
+    if weights == facts.trained_on and facts.url is not None:
+        path = download(facts.url, sha256=facts.sha256)
+    load_weights(model, path, head=str(facts.head))
     return model
 
 
@@ -55,22 +57,31 @@ def load_weights(model: nn.Module, path: str | Path, *, head: str) -> None:
             shape; the first one is named with both shapes.
     """
     path = Path(path)
-    state = read_state(path)
+    load_state(model, read_state(path), head=head, path=path)
+
+
+def load_state(model: nn.Module, state: dict[str, Tensor], *, head: str, path: Path) -> None:
+    """`load_weights` of a state dict that was read from `path`."""
     own = model.state_dict()
     weight, bias = f"{head}.weight", f"{head}.bias"
     if weight in state and weight in own and state[weight].shape[1:] == own[weight].shape[1:]:
         there, here = len(state[weight]), len(own[weight])
         if there != here:
-            logger.warning(
-                "%s has a head for %d classes and this model one for %d: %s starts afresh",
-                path.name,
-                there,
-                here,
-                head,
-            )
-            state |= {name: own[name] for name in (weight, bias) if name in own}
+            say_head_is_fresh(path.name, there, here, head)
+            state = state | {name: own[name] for name in (weight, bias) if name in own}
     _check_same(state, own, path)
     model.load_state_dict(state)
+
+
+def say_head_is_fresh(source: str, there: int, here: int, head: str) -> None:
+    """Warn that the weights' own head was left out."""
+    logger.warning(
+        "%s has a head for %d classes and this model one for %d: %s starts afresh",
+        source,
+        there,
+        here,
+        head,
+    )
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -98,7 +109,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     # them.
     except Exception as error:
         raise InputError(
-            f"{path} is no file of weights ({_first_line(error)}); expected safetensors, or a "
+            f"{path} is no file of weights ({first_line(error)}); expected safetensors, or a "
             "state dict written by torch.save"
         ) from error
     state = content.get("model_state", content) if isinstance(content, dict) else None
@@ -134,5 +145,6 @@ def _check_same(state: dict[str, Tensor], own: dict[str, Tensor], path: Path) ->
             )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an exception says, shortened to one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -13,7 +13,7 @@ from kinema.backbones.weights import with_weights
 
 # Inner channels of a residual block for one of its output channels.
 _EXPANSION = 2.25
-_STRIDE = 32
+_DEPTHS = (3, 5, 11, 7)
 
 
 class X3D(nn.Module):
@@ -30,7 +30,7 @@ class X3D(nn.Module):
         num_frames: frames T in a clip.
         head_width: channels before the last linear layer.
         dropout: probability, before the last linear layer.
-        pool_size: side of the pooling window, see `WindowMean`.
+        size: side of the training crops, which the pooling window fills, see `WindowMean`.
         probabilities: give probabilities in eval mode, as the zoo's model does.
 
     Raises:
@@ -45,11 +45,11 @@ class X3D(nn.Module):
         num_classes: int = 400,
         *,
         width: int = 24,
-        depths: tuple[int, ...] = (3, 5, 11, 7),
+        depths: tuple[int, ...] = _DEPTHS,
         num_frames: int = 13,
         head_width: int = 2048,
         dropout: float = 0.5,
-        pool_size: int = 5,
+        size: int = 160,
         probabilities: bool = False,
     ) -> None:
         super().__init__()
@@ -59,9 +59,10 @@ class X3D(nn.Module):
             width=width,
             num_frames=num_frames,
             head_width=head_width,
-            pool_size=pool_size,
+            size=size,
         )
         self.num_frames = num_frames
+        self.size = size
         blocks: list[nn.Module] = [_stem(width)]
         in_width = width
         for i, depth in enumerate(depths):
@@ -72,7 +73,7 @@ class X3D(nn.Module):
             head_width,
             num_classes,
             dropout=dropout,
-            pool=_pool(in_width, head_width, pool_size),
+            pool=_pool(in_width, head_width, size),
             probabilities=probabilities,
         )
         self.blocks = nn.Sequential(*blocks, head)
@@ -93,49 +94,80 @@ def x3d_xs(
     *,
     num_classes: int = 400,
     num_frames: int = 4,
+    size: int = 160,
+    width: int = 24,
+    depths: tuple[int, ...] = _DEPTHS,
+    head_width: int = 2048,
     dropout: float = 0.5,
     weights: str | Path | None = None,
 ) -> X3D:
     """X3D-XS, 4 frames of 160 x 160: 3,794,274 parameters at 400 classes.
 
     `weights` is None, the path of a state dict, or "k400" for the zoo's, which are downloaded
-    once; a head of another size is left fresh, and a warning is logged.
+    once; a head of another size is left fresh, and a warning is logged. Other sizes make a smaller
+    one of the same kind, see `X3D`.
 
     Raises:
         InputError: unusable sizes or weights.
     """
-    return _x3d("x3d_xs", num_classes, num_frames, dropout, weights)
+    model = X3D(
+        num_classes,
+        width=width,
+        depths=depths,
+        num_frames=num_frames,
+        head_width=head_width,
+        dropout=dropout,
+        size=size,
+    )
+    return with_weights(model, weights, facts_of("x3d_xs"))
 
 
 def x3d_s(
     *,
     num_classes: int = 400,
     num_frames: int = 13,
+    size: int = 160,
+    width: int = 24,
+    depths: tuple[int, ...] = _DEPTHS,
+    head_width: int = 2048,
     dropout: float = 0.5,
     weights: str | Path | None = None,
 ) -> X3D:
     """X3D-S, 13 frames of 160 x 160; otherwise as `x3d_xs`."""
-    return _x3d("x3d_s", num_classes, num_frames, dropout, weights)
+    model = X3D(
+        num_classes,
+        width=width,
+        depths=depths,
+        num_frames=num_frames,
+        head_width=head_width,
+        dropout=dropout,
+        size=size,
+    )
+    return with_weights(model, weights, facts_of("x3d_s"))
 
 
 def x3d_m(
     *,
     num_classes: int = 400,
     num_frames: int = 16,
+    size: int = 224,
+    width: int = 24,
+    depths: tuple[int, ...] = _DEPTHS,
+    head_width: int = 2048,
     dropout: float = 0.5,
     weights: str | Path | None = None,
 ) -> X3D:
     """X3D-M, 16 frames of 224 x 224; otherwise as `x3d_xs`."""
-    return _x3d("x3d_m", num_classes, num_frames, dropout, weights)
-
-
-def _x3d(
-    name: str, num_classes: int, num_frames: int, dropout: float, weights: str | Path | None
-) -> X3D:
-    facts = facts_of(name)
-    pool_size = facts.size // _STRIDE
-    model = X3D(num_classes, num_frames=num_frames, dropout=dropout, pool_size=pool_size)
-    return with_weights(model, weights, facts)
+    model = X3D(
+        num_classes,
+        width=width,
+        depths=depths,
+        num_frames=num_frames,
+        head_width=head_width,
+        dropout=dropout,
+        size=size,
+    )
+    return with_weights(model, weights, facts_of("x3d_m"))
 
 
 def _stem(width: int) -> nn.Sequential:
@@ -170,14 +202,14 @@ def _stage(in_width: int, out_width: int, depth: int) -> nn.Sequential:
     )
 
 
-def _pool(in_width: int, head_width: int, pool_size: int) -> nn.Sequential:
+def _pool(in_width: int, head_width: int, crop_size: int) -> nn.Sequential:
     inner_width = int(_EXPANSION * in_width)
     return nn.Sequential(
         OrderedDict(
             pre_conv=convolution(in_width, inner_width),
             pre_norm=nn.BatchNorm3d(inner_width),
             pre_act=nn.ReLU(inplace=True),
-            pool=WindowMean(pool_size),
+            pool=WindowMean(crop_size),
             post_conv=convolution(inner_width, head_width),
             post_act=nn.ReLU(inplace=True),
         )

@@ -1,0 +1,220 @@
+"""The video classifiers of transformers: TimeSformer, VideoMAE, ViViT and V-JEPA 2.
+
+They are transformers' own classes, not copies; what stands here is how they are sized and loaded.
+"""
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from kinema.backbones.facts import FACTS
+from kinema.backbones.resize import set_num_frames, set_size
+from kinema.backbones.weights import first_line, say_head_is_fresh
+from kinema.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+FAMILIES = tuple(facts.name for facts in FACTS.values() if facts.hub_id is not None)
+"""Rows of the table that transformers makes; the names are its model types."""
+
+_FIELDS = {
+    "width": "hidden_size",
+    "depth": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "mlp_width": "intermediate_size",
+    "dropout": "hidden_dropout_prob",
+}
+_HEAD_CHANNELS = 64
+_MLP_RATIO = 4
+# Sizes that change no tensor's shape, so that weights of other ones fit.
+_FREE = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+
+
+def transformer(
+    family: str, *, num_classes: int, num_frames: int | None, size: int | None, **sizes: Any
+) -> nn.Module:
+    """A classifier with random weights, of the base model's sizes where none are given.
+
+    Args:
+        family: "timesformer", "videomae", "vivit" or "vjepa2".
+        num_classes: logits.
+        num_frames: frames in a clip, by default those of the table.
+        size: side of the square crops, by default that of the table.
+        sizes: `width`, `depth`, `num_heads` (by default one for 64 channels of the width),
+            `mlp_width` (by default four times the width), `patch_size`, `dropout`, or any field
+            of the family's configuration under its own name.
+
+    Raises:
+        InputError: a size that the family does not know, is below 1, or does not divide.
+    """
+    from transformers import AutoModelForVideoClassification
+
+    facts = FACTS[family]
+    num_frames = facts.num_frames if num_frames is None else num_frames
+    size = facts.size if size is None else size
+    config = _config(family, _fields(family, num_frames, size, sizes) | {"num_labels": num_classes})
+    _check(config, num_classes=num_classes, num_frames=num_frames, size=size)
+    model: nn.Module = AutoModelForVideoClassification.from_config(config)
+    return model
+
+
+def pretrained_transformer(
+    source: str | Path,
+    *,
+    num_classes: int,
+    num_frames: int | None = None,
+    size: int | None = None,
+    family: str | None = None,
+    **sizes: Any,
+) -> nn.Module:
+    """A classifier with weights of the Hugging Face hub, or of a folder of `save_pretrained`.
+
+    A head of another number of classes, or one that is not among the weights, starts afresh,
+    and a warning is logged; so does a TimeSformer's change of frames or size.
+
+    Args:
+        source: the id or the folder.
+        num_classes: logits.
+        num_frames: frames in a clip, by default those of the weights.
+        size: side of the square crops, by default that of the weights.
+        family: refuse weights of another one.
+        sizes: as `transformer` takes them; those that the weights have cannot be changed.
+
+    Raises:
+        InputError: the weights cannot be reached or read, are of another family, lack tensors of
+            the backbone, or do not fit the sizes that were asked for.
+    """
+    from transformers import AutoConfig, AutoModelForVideoClassification
+
+    config = _read(AutoConfig, source)
+    found = str(config.model_type)
+    if found not in FAMILIES or family not in (None, found):
+        expected = ", ".join(FAMILIES) if family is None else family
+        raise InputError(f"{source} holds a model of type {found!r}; expected {expected}")
+    _check_fixed(config, sizes, source)
+    for name in set(sizes) & {"dropout", *_FREE}:
+        setattr(config, _FIELDS.get(name, name), sizes[name])
+    if found != "timesformer":
+        # These have no tensor for each frame but ViViT, whose mismatch is refused below.
+        for name, value in _clip_fields(found, num_frames, size).items():
+            setattr(config, name, value)
+    there = config.num_labels
+    if there != num_classes:
+        config.num_labels = num_classes
+    model, report = _read(
+        AutoModelForVideoClassification,
+        source,
+        config=config,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    _check_report(model, report, source)
+    if any(name.startswith("classifier.") for name in report["missing_keys"]):
+        logger.warning("%s has no head: classifier starts afresh", Path(source).name)
+    elif there != num_classes:
+        say_head_is_fresh(Path(source).name, there, num_classes, "classifier")
+    if found == "timesformer":
+        if num_frames is not None:
+            set_num_frames(model, num_frames)
+        if size is not None:
+            set_size(model, size)
+    classifier: nn.Module = model
+    return classifier
+
+
+def _fields(family: str, num_frames: int, size: int, sizes: dict[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {_FIELDS.get(name, name): value for name, value in sizes.items()}
+    if family == "vivit" and "patch_size" in fields:
+        patch_size = fields.pop("patch_size")
+        fields["tubelet_size"] = (2, patch_size, patch_size)
+    width = fields.get("hidden_size")
+    if isinstance(width, int):
+        fields.setdefault("num_attention_heads", max(1, width // _HEAD_CHANNELS))
+        if family != "vjepa2":
+            fields.setdefault("intermediate_size", _MLP_RATIO * width)
+    return fields | _clip_fields(family, num_frames, size)
+
+
+def _clip_fields(family: str, num_frames: int | None, size: int | None) -> dict[str, int]:
+    names = ("frames_per_clip", "crop_size") if family == "vjepa2" else ("num_frames", "image_size")
+    pairs = zip(names, (num_frames, size), strict=True)
+    return {name: value for name, value in pairs if value is not None}
+
+
+def _config(family: str, fields: dict[str, Any]) -> Any:
+    from transformers import AutoConfig
+
+    known = {field.name for field in dataclasses.fields(type(AutoConfig.for_model(family)))}
+    for name in fields:
+        # Unchecked, transformers would keep an unknown field and build the default size.
+        if name not in known | {"num_labels"}:
+            raise InputError(
+                f"{family} has no size {name!r}; expected {', '.join(_FIELDS)}, patch_size, or "
+                f"a field of its configuration in transformers"
+            )
+    try:
+        return AutoConfig.for_model(family, **fields)
+    except Exception as error:
+        raise InputError(f"{family} cannot have these sizes: {first_line(error)}") from error
+
+
+def _check(config: Any, **sizes: int) -> None:
+    patch = config.tubelet_size[1] if config.model_type == "vivit" else config.patch_size
+    tubelet = getattr(config, "tubelet_size", 1)
+    tubelet = tubelet if isinstance(tubelet, int) else tubelet[0]
+    for name in ("width", "depth", "num_heads", "mlp_width"):
+        # V-JEPA 2 has a ratio in place of the last.
+        sizes[name] = getattr(config, _FIELDS[name], 1)
+    for name in sizes:
+        if sizes[name] < 1:
+            raise InputError(f"{name} is {sizes[name]}; expected 1 or more")
+    for name, divisor_name, divisor in (
+        ("width", "num_heads", sizes["num_heads"]),
+        ("size", "the patch size", patch),
+        ("num_frames", "the frames of a token", tubelet),
+    ):
+        if sizes[name] % divisor:
+            raise InputError(
+                f"{name} is {sizes[name]}; expected a multiple of {divisor_name}, {divisor}"
+            )
+
+
+def _check_fixed(config: Any, sizes: dict[str, Any], source: str | Path) -> None:
+    for name, value in sizes.items():
+        field = _FIELDS.get(name, name)
+        if field not in _FREE and getattr(config, field, None) != value:
+            raise InputError(
+                f"{name} is {value}; {source} has {getattr(config, field, None)}: leave it out, "
+                "weights come with their sizes"
+            )
+
+
+def _check_report(model: Any, report: dict[str, Any], source: str | Path) -> None:
+    """Refuse weights in which tensors of the backbone itself are missing or of another shape."""
+    inside = f"{model.base_model_prefix}."
+    for name in sorted(report["missing_keys"]):
+        if name.startswith(inside):
+            raise InputError(
+                f"{source} does not fit this model: {name} is missing there; give the weights of "
+                "this architecture"
+            )
+    for name, there, here in sorted(report["mismatched_keys"]):
+        if not name.startswith("classifier."):
+            raise InputError(
+                f"{source} does not fit this model: {name} is {tuple(there)} there and "
+                f"{tuple(here)} here; give the weights of this architecture and size"
+            )
+
+
+def _read(library_class: Any, source: str | Path, **settings: Any) -> Any:
+    try:
+        return library_class.from_pretrained(source, **settings)
+    # transformers, the hub and two file formats fail in a dozen ways.
+    except Exception as error:
+        raise InputError(
+            f"cannot load {source} ({first_line(error)}); expected a folder of save_pretrained "
+            "or the id of a video classifier on the Hugging Face hub"
+        ) from error
