@@ -1,0 +1,149 @@
+"""The clips that a recipe asks for: to train on, with augmentation, or to test on, in views."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kinema import datasets
+from kinema.datasets import ClipDataset, ClipList
+from kinema.errors import InputError
+from kinema.motion_prompt import FrontEnd
+from kinema.recognition.recipe import Recipe
+from kinema.sprites import MOTIONS, Nuisances
+
+SPRITES = "sprites_actions"
+
+_READERS: dict[str, Callable[..., ClipList]] = {
+    "hmdb51": datasets.hmdb51,
+    "ucf101": datasets.ucf101,
+    "finegym": datasets.finegym,
+    "mpii_cooking2": datasets.mpii_cooking2,
+    "ucf_crime": datasets.ucf_crime,
+    "ut_interaction": datasets.ut_interaction,
+}
+DATASETS = (*_READERS, "folder", "csv", SPRITES)
+"""Names that a recipe can give as its data set.
+
+"folder" has a folder for each class in `train` and in `test` below its root, "csv" has the tables
+`train.csv` and `test.csv` there, and "sprites_actions" is rendered and needs no root.
+"""
+
+_TEST_SUBSETS = {"finegym": "val"}
+_SPRITES_SIZES = {"num_clips": 2000, "num_test_clips": 500}
+_SPRITES_TEST_SEED = 2**20
+"""Test clips are the same whatever the seed of the run."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Clips that were found, and are not yet read.
+
+    classes: their names.
+    clips: the list; None for sprites, which are rendered.
+    recipe, training: what they were found for.
+    """
+
+    classes: tuple[str, ...]
+    clips: ClipList | None
+    recipe: Recipe
+    training: bool
+
+    def dataset(self, front_end: FrontEnd) -> ClipDataset:
+        """Return these clips as a data set, normalised as a front end and its backbone want them.
+
+        Raises:
+            InputError: a setting is out of range.
+        """
+        recipe = self.recipe
+        shared: dict[str, Any] = {
+            "num_frames": recipe.num_clip_frames,
+            "size": recipe.size,
+            "mean": front_end.mean,
+            "std": front_end.std,
+            "training": self.training,
+        }
+        if self.clips is None:
+            return _sprites(recipe, shared)
+        if not self.training:
+            shared |= {"num_views": recipe.num_views, "num_crops": recipe.num_crops}
+        return datasets.VideoDataset(
+            self.clips,
+            frame_stride=recipe.frame_stride or None,
+            short_side=recipe.short_side or None,  # type: ignore[arg-type]
+            flip=recipe.flip,
+            on_error=recipe.on_error,  # type: ignore[arg-type]
+            seed=recipe.seed,
+            **shared,
+        )
+
+
+def find_clips(recipe: Recipe, root: str | Path | None, *, training: bool) -> Source:
+    """Find the clips to train or to test on.
+
+    Args:
+        recipe: names the data set and the arguments of its reader.
+        root: folder of the videos; sprites need none.
+        training: which of the two.
+
+    Raises:
+        InputError: the data set is not known or has other arguments, no root is given, files are
+            missing, or a class has no clips to train on.
+    """
+    name = recipe.dataset
+    if name not in DATASETS:
+        raise InputError(f"dataset {name!r} is not known; choose from {', '.join(DATASETS)}")
+    if name == SPRITES:
+        classes = tuple(recipe.dataset_arguments.get("classes", MOTIONS))
+        return Source(classes, None, recipe, training)
+    if root is None:
+        raise InputError(f"the recipe is for {name}; say with --data where its videos are")
+    if name in _READERS:
+        subset = "train" if training else _TEST_SUBSETS.get(name, "test")
+        clips = _call(_READERS[name], recipe, root, **recipe.dataset_arguments, subset=subset)
+    else:
+        read = {"folder": _folder, "csv": _csv}[name]
+        clips = _call(read, recipe, Path(root), training=training, **recipe.dataset_arguments)
+    if training:
+        empty = [name for name, count in clips.counts().items() if not count]
+        if empty:
+            others = f" and {len(empty) - 1} others have" if len(empty) > 1 else " has"
+            raise InputError(
+                f"the class {empty[0]!r}{others} no clips under {root} to train on "
+                f"({clips.name}); get the missing videos"
+            )
+    return Source(clips.classes, clips, recipe, training)
+
+
+def _folder(root: Path, *, training: bool) -> ClipList:
+    to_train = datasets.folder(root / "train")
+    return to_train if training else datasets.folder(root / "test", classes=to_train.classes)
+
+
+def _csv(root: Path, *, training: bool) -> ClipList:
+    to_train = datasets.csv(root / "train.csv")
+    return to_train if training else datasets.csv(root / "test.csv", classes=to_train.classes)
+
+
+def _sprites(recipe: Recipe, shared: dict[str, Any]) -> ClipDataset:
+    arguments: dict[str, Any] = _SPRITES_SIZES | recipe.dataset_arguments
+    num_test_clips = arguments.pop("num_test_clips")
+    if not shared["training"]:
+        arguments["num_clips"] = num_test_clips
+    if isinstance(switches := arguments.get("nuisance"), dict):
+        arguments["nuisance"] = _call(Nuisances, recipe, **switches)
+    seed = recipe.seed if shared["training"] else _SPRITES_TEST_SEED
+    made: ClipDataset = _call(datasets.SpritesActions, recipe, **arguments, **shared, seed=seed)
+    return made
+
+
+def _call(make: Callable[..., Any], recipe: Recipe, *positional: Any, **arguments: Any) -> Any:
+    """Call with the recipe's arguments; one that is not known is an error of input."""
+    try:
+        inspect.signature(make).bind(*positional, **arguments)
+    except TypeError as error:
+        raise InputError(
+            f"dataset_arguments {recipe.dataset_arguments} do not suit {recipe.dataset}: {error}"
+        ) from None
+    return make(*positional, **arguments)

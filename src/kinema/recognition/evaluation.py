@@ -1,0 +1,215 @@
+"""Evaluation: the class probabilities of each video, over its views and crops, and their scores."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from kinema.datasets import ClipDataset, ClipLoader, collate
+from kinema.errors import InputError
+from kinema.files import filling
+from kinema.motion_prompt import MotionPromptClassifier, from_canonical
+from kinema.recognition.data import find_clips
+from kinema.recognition.processes import check_device
+from kinema.recognition.run import Run, load_model, read_run
+from kinema.recognition.scores import Scores, score
+
+EVALUATION = "evaluation.json"
+PREDICTIONS = "predictions.jsonl"
+CONFUSION = "confusion.png"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Class probabilities (N, K) float32 of N clips, their labels (N,) and indices (N,)."""
+
+    probabilities: Tensor
+    labels: Tensor
+    indices: Tensor
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a run on its test clips, and what they were made from."""
+
+    run: Run
+    classes: tuple[str, ...]
+    scores: Scores
+    prediction: Prediction
+    num_views: int
+    num_crops: int
+    broken_clips: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON; predictions are apart."""
+        accuracies = dict(zip(self.classes, self.scores.class_accuracy, strict=True))
+        return {
+            "run": str(self.run.folder),
+            "num_clips": len(self.prediction.labels),
+            "broken_clips": list(self.broken_clips),
+            "num_views": self.num_views,
+            "num_crops": self.num_crops,
+            **self.scores.as_dict(),
+            "class_accuracy": accuracies,
+        }
+
+
+@torch.no_grad()
+def predict(
+    model: MotionPromptClassifier,
+    clips: ClipDataset,
+    *,
+    batch_size: int,
+    num_workers: int = 0,
+    precision: str = "fp32",
+    process: int = 0,
+    num_processes: int = 1,
+    progress: bool = False,
+) -> Prediction:
+    """Predict the classes of videos: the mean, over a video's views, of the softmax of its logits.
+
+    Args:
+        model: is set to eval mode and left so.
+        clips: items as of `kinema.datasets.VideoDataset`, with "pixel_values" (T, C, H, W) or, of
+            V views, (V, T, C, H, W).
+        batch_size: videos that the model sees at a time, with all their views.
+        num_workers: processes that read.
+        precision: "fp32" or "bf16".
+        process, num_processes: which share of the videos to take.
+        progress: show a bar.
+
+    Raises:
+        InputError: none of the videos can be read.
+    """
+    device = next(model.parameters()).device
+    model.eval()
+    loader = ClipLoader(
+        clips,
+        batch_size=batch_size,
+        sampler=range(process, len(clips), num_processes),
+        num_workers=num_workers,
+        collate_fn=collate,
+        generator=torch.Generator(),
+    )
+    probabilities, labels, indices = [], [], []
+    for batch in tqdm(loader, desc="evaluate", unit="batch", disable=None if progress else True):
+        if not len(batch["labels"]):
+            continue
+        views = batch["pixel_values"].to(device, non_blocking=True)
+        num_views = views.shape[1] if views.ndim == 6 else 1
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            clip = views.flatten(0, 1) if views.ndim == 6 else views
+            logits = model(from_canonical(clip, model.prompt.layout)).logits
+        shares = logits.float().softmax(dim=-1).unflatten(0, (-1, num_views)).mean(dim=1)
+        probabilities.append(shares.cpu())
+        labels.append(batch["labels"])
+        indices.append(batch["index"])
+    if not probabilities:
+        raise InputError("none of the test clips could be read; see what is said of each")
+    return Prediction(torch.cat(probabilities), torch.cat(labels), torch.cat(indices))
+
+
+def evaluate(
+    folder: str | Path,
+    *,
+    data: str | Path | None = None,
+    num_views: int | None = None,
+    num_crops: int | None = None,
+    device: str | None = None,
+    on_error: str | None = None,
+    progress: bool = False,
+) -> Evaluation:
+    """Evaluate a finished run on the test clips of its data set.
+
+    Args:
+        folder: of the run.
+        data: folder of the videos; by default where they were in training.
+        num_views: clips spread over each video; by default the recipe's.
+        num_crops: crops spread over each clip, 1 or 3; by default the recipe's.
+        device: "cpu", "cuda", or None for a GPU where there is one.
+        on_error: "fail" on a video that cannot be read, or "skip" it; by default the recipe's.
+        progress: show a bar.
+
+    Raises:
+        InputError: there is no finished run, its clips are not to be found, or are of other
+            classes than it learned, or an argument is out of range.
+    """
+    check_device(device)
+    run = read_run(folder)
+    changed: dict[str, Any] = {"num_views": num_views, "num_crops": num_crops, "on_error": on_error}
+    recipe = replace(
+        run.recipe, **{key: value for key, value in changed.items() if value is not None}
+    )
+    test = find_clips(recipe, data if data is not None else run.data, training=False)
+    if test.classes != run.classes:
+        raise InputError(
+            f"{run.folder} learned the classes {_some(run.classes)} and the clips are of "
+            f"{_some(test.classes)}; give the data that it was trained on"
+        )
+    model = load_model(run)
+    if device != "cpu" and torch.cuda.is_available():
+        model.cuda()
+    clips = test.dataset(model.prompt)
+    prediction = predict(
+        model,
+        clips,
+        batch_size=max(1, recipe.batch_size // recipe.num_test_views),
+        num_workers=recipe.num_workers,
+        precision=recipe.precision,
+        progress=progress,
+    )
+    return Evaluation(
+        run=run,
+        classes=run.classes,
+        scores=score(prediction.probabilities, prediction.labels),
+        prediction=prediction,
+        num_views=recipe.num_views,
+        num_crops=recipe.num_crops,
+        broken_clips=tuple(clips.errors),
+    )
+
+
+def write_evaluation(evaluation: Evaluation, folder: str | Path) -> None:
+    """Write `evaluation.json`, `predictions.jsonl` and `confusion.png`.
+
+    A line of the predictions names a clip by its place in the test list, with its class, the
+    likeliest class and the probabilities of both.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    from kinema.recognition.pictures import draw_confusion
+
+    prediction, classes = evaluation.prediction, evaluation.classes
+    lines = []
+    for index, label, shares in zip(
+        prediction.indices.tolist(),
+        prediction.labels.tolist(),
+        prediction.probabilities,
+        strict=True,
+    ):
+        likeliest = int(shares.argmax())
+        lines.append(
+            {
+                "clip": index,
+                "class": classes[label],
+                "predicted": classes[likeliest],
+                "probability_of_class": shares[label].item(),
+                "probability_of_predicted": shares[likeliest].item(),
+            }
+        )
+    with filling(folder) as temporary:
+        content = json.dumps(evaluation.as_dict(), indent=2)
+        (temporary / EVALUATION).write_text(content + "\n")
+        (temporary / PREDICTIONS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        draw_confusion(temporary / CONFUSION, evaluation.scores.confusion, classes)
+
+
+def _some(classes: Sequence[str]) -> str:
+    shown = ", ".join(classes[:3])
+    return f"{shown} ... ({len(classes)})" if len(classes) > 3 else shown

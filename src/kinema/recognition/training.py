@@ -1,0 +1,344 @@
+"""The fine-tuning loop.
+
+It stands on accelerate's `Accelerator`, not on transformers' `Trainer`. Both give mixed precision,
+accumulation of gradients and many processes. But the `Trainer` pickles its optimiser and random
+states, into a folder that a kill may leave half written, keeps no average of weights, and would
+need optimiser, schedule, order of clips and loss replaced: more code than this loop.
+
+A step draws all its randomness (dropout) from a seed of its own, clips are augmented by seed, epoch
+and index, and the order of clips is a function of seed and epoch. So a run that is killed and goes
+on from its checkpoint passes through exactly the steps of a run that was not.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from kinema.datasets import ClipLoader, collate
+from kinema.datasets.clip_dataset import seeded
+from kinema.errors import InputError
+from kinema.files import output_folder, replacing
+from kinema.motion_prompt import (
+    MotionPrompt,
+    MotionPromptClassifier,
+    from_canonical,
+    parameter_groups,
+)
+from kinema.recognition.checkpoint import (
+    CHECKPOINT,
+    Learner,
+    Progress,
+    load_checkpoint,
+    save_checkpoint,
+)
+from kinema.recognition.data import find_clips
+from kinema.recognition.evaluation import predict
+from kinema.recognition.interruption import interruptions
+from kinema.recognition.journal import EPOCHS, METRICS, Journal, read_lines
+from kinema.recognition.model import check_batch_norm, new_model, save_weights
+from kinema.recognition.order import Order
+from kinema.recognition.processes import new_accelerator
+from kinema.recognition.recipe import Recipe
+from kinema.recognition.run import SUMMARY, Run, describe_run
+from kinema.recognition.schedule import relative_rate
+from kinema.recognition.scores import score
+
+
+def finetune(
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    data: str | Path | None = None,
+    resume: bool = False,
+    device: str | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Fine-tune a video classifier; return the summary of the run.
+
+    `folder` gets `backbone.safetensors` and `prompt.safetensors` (what was learned), `run.json`
+    (recipe and classes), `metrics.jsonl` (a line a step), `epochs.jsonl` (a line an epoch, with
+    what the prompt has become), `summary.json`, `checkpoint.safetensors`, and TensorBoard's log
+    where TensorBoard is installed. On a CPU a run that was killed and resumed gives the same
+    weights, bit for bit. Started by `torchrun` or `accelerate launch`, all processes train one
+    model; `folder` must then be the same for all.
+
+    Args:
+        recipe: the settings.
+        folder: of the run.
+        data: folder of the videos; sprites need none.
+        resume: go on from the checkpoint in `folder`, if there is one.
+        device: "cpu", "cuda", or None for a GPU where there is one.
+        progress: show a bar.
+
+    Raises:
+        InputError: the recipe asks for what is not there or does not fit together, `folder` holds
+            a run and `resume` is false, or a checkpoint of another recipe and it is true.
+        KeyboardInterrupt: the run was interrupted, by SIGINT or SIGTERM; its checkpoint is
+            written.
+    """
+    folder = Path(folder)
+    if (folder / CHECKPOINT).exists() and not resume:
+        raise InputError(f"{folder} holds a run; go on with it by --resume or give another folder")
+    accelerator = new_accelerator(
+        device, precision=recipe.precision, accumulation=recipe.accumulation
+    )
+    training = _FineTuning(recipe, data, accelerator)
+    training.open(output_folder(folder))
+    with interruptions() as interrupted:
+        training.run(interrupted, progress=progress)
+    return training.finish()
+
+
+class _FineTuning:
+    """A run as it goes: what is read, what learns, what is written down."""
+
+    def __init__(self, recipe: Recipe, data: str | Path | None, accelerator: Any) -> None:
+        self.recipe, self.accelerator = recipe, accelerator
+        self.root = None if data is None else str(data)
+        source = find_clips(recipe, data, training=True)
+        self.classes = source.classes
+        torch.manual_seed(recipe.seed)
+        self.model = new_model(recipe, num_classes=len(self.classes))
+        check_batch_norm(self.model, batch_size=recipe.batch_size)
+        self.clips = source.dataset(self.model.prompt)
+        self.test_clips = None
+        if recipe.epochs_between_tests:
+            self.test_clips = find_clips(recipe, data, training=False).dataset(self.model.prompt)
+        self.order = Order(
+            self.clips,
+            batch_size=recipe.batch_size,
+            accumulation=recipe.accumulation,
+            seed=recipe.seed,
+            process=accelerator.process_index,
+            num_processes=accelerator.num_processes,
+        )
+        self.loader = ClipLoader(
+            self.clips,
+            batch_sampler=self.order,
+            num_workers=recipe.num_workers,
+            collate_fn=collate,
+            persistent_workers=recipe.num_workers > 0,
+            pin_memory=accelerator.device.type == "cuda",
+            # Else every epoch would draw a number from the global generator.
+            generator=torch.Generator().manual_seed(recipe.seed),
+        )
+        self.num_steps = recipe.num_epochs * self.order.num_steps
+        self.model.to(accelerator.device)
+        self.learner = Learner(
+            self.model, _average(self.model, recipe), _optimiser(self.model, recipe)
+        )
+        self.step = 0
+
+    def open(self, folder: Path) -> None:
+        """Go on from the checkpoint of `folder`, or start there."""
+        self.folder = folder
+        self.step = load_checkpoint(folder, self.learner, self._progress())
+        self.journal = None
+        if self.accelerator.is_main_process:
+            describe_run(Run(folder, self.recipe, self.classes, self.root))
+            self.journal = Journal(folder, step=self.step)
+        self.parallel, self.optimiser = self.accelerator.prepare(self.model, self.learner.optimizer)
+
+    def run(self, interrupted: list[int], *, progress: bool) -> None:
+        """Train to the end, or until a signal came."""
+        recipe, per_epoch = self.recipe, self.order.num_steps
+        show = progress and self.accelerator.is_main_process
+        bar = tqdm(
+            total=self.num_steps,
+            initial=self.step,
+            desc="finetune",
+            unit="step",
+            disable=None if show else True,
+        )
+        with bar:
+            while self.step < self.num_steps:
+                epoch, first_step = divmod(self.step, per_epoch)
+                self.clips.set_epoch(epoch)
+                self.order.first_step = first_step
+                batches = iter(self.loader)
+                for _ in range(first_step, per_epoch):
+                    line, attention = self._take_step(batches)
+                    if self.journal:
+                        self.journal.add_step(line)
+                    bar.set_postfix(loss=f"{line['loss']:.4f}")
+                    bar.update()
+                    if self.step % per_epoch == 0:
+                        self._end_epoch(epoch, attention)
+                    if self.step % recipe.steps_between_checkpoints == 0 or interrupted:
+                        self._save()
+                    if interrupted:
+                        raise KeyboardInterrupt
+        self._save()
+
+    def finish(self) -> dict[str, Any]:
+        """Write what was learned and return the summary, which the main process writes."""
+        summary = self._summary()
+        if self.journal:
+            self.journal.close()
+            save_weights(self.learner.kept, self.folder)
+            with replacing(self.folder / SUMMARY) as path:
+                path.write_text(json.dumps(summary, indent=2) + "\n")
+        self.accelerator.wait_for_everyone()
+        return summary
+
+    def _take_step(self, batches: Iterator[dict[str, Any]]) -> tuple[dict[str, Any], Tensor]:
+        """Take one optimiser step; return its line for the journal, and its attention maps."""
+        recipe, accelerator = self.recipe, self.accelerator
+        began, waited = time.monotonic(), 0.0
+        epoch = self.step / self.order.num_steps
+        _seed(recipe.seed, self.step, accelerator.process_index)
+        rate = relative_rate(recipe, epoch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["highest_lr"] * rate
+        # Loss, variation, share of right clips: means over the batches of the step.
+        means = torch.zeros(3, device=accelerator.device)
+        for _ in range(recipe.accumulation):
+            before = time.monotonic()
+            batch = next(batches)
+            waited += time.monotonic() - before
+            clip = batch["pixel_values"].to(accelerator.device, non_blocking=True)
+            labels = batch["labels"].to(accelerator.device, non_blocking=True)
+            with accelerator.accumulate(self.parallel):
+                output = self.parallel(
+                    from_canonical(clip, self.model.prompt.layout), labels=labels
+                )
+                accelerator.backward(output.loss)
+                if accelerator.sync_gradients and recipe.gradient_clip is not None:
+                    accelerator.clip_grad_norm_(self.model.parameters(), recipe.gradient_clip)
+                self.optimiser.step()
+                self.optimiser.zero_grad()
+            right = (output.logits.argmax(dim=1) == labels).float().mean()
+            found = torch.stack((output.loss, output.variation, right)).detach()
+            means += found / recipe.accumulation
+        if self.learner.averaged is not None:
+            self.learner.averaged.update_parameters(self.model)
+        self.step += 1
+        loss, variation, top1 = accelerator.reduce(means, "mean").tolist()
+        line = {
+            "step": self.step,
+            "epoch": epoch,
+            "loss": loss,
+            "variation": variation,
+            "top1": top1,
+            "learning_rate": recipe.learning_rate * rate,
+            "seconds": time.monotonic() - began,
+            "seconds_waited": waited,
+        }
+        return line, output.attention.detach()
+
+    def _end_epoch(self, epoch: int, attention: Tensor) -> None:
+        """Test, where it is time to, and write the line of the epoch."""
+        every, last = self.recipe.epochs_between_tests, epoch + 1 == self.recipe.num_epochs
+        line: dict[str, Any] = {"step": self.step, "epoch": epoch + 1}
+        if every and (last or (epoch + 1) % every == 0):
+            line |= self._test()
+        if self.journal:
+            lines = read_lines(self.folder / METRICS)[-self.order.num_steps :]
+            for name in ("loss", "variation", "top1"):
+                line[name] = fmean(each[name] for each in lines)
+            line |= _diagnostics(self.model, attention)
+            self.journal.add_epoch(line)
+
+    def _test(self) -> dict[str, float]:
+        """Score what would be kept now on the test clips, shared out over the processes."""
+        accelerator = self.accelerator
+        assert self.test_clips is not None
+        part = predict(
+            self.learner.kept,
+            self.test_clips,
+            batch_size=max(1, self.recipe.batch_size // self.recipe.num_test_views),
+            num_workers=self.recipe.num_workers,
+            precision=self.recipe.precision,
+            process=accelerator.process_index,
+            num_processes=accelerator.num_processes,
+        )
+        from accelerate.utils import gather_object
+
+        parts = gather_object([part])
+        scores = score(
+            torch.cat([each.probabilities for each in parts]),
+            torch.cat([each.labels for each in parts]),
+        )
+        self.model.train()
+        return {
+            "test_top1": scores.top1,
+            "test_mean_class_accuracy": scores.mean_class_accuracy,
+        }
+
+    def _progress(self) -> Progress:
+        return Progress(
+            step=self.step,
+            recipe=self.recipe.as_dict(),
+            num_processes=self.accelerator.num_processes,
+            num_clips=len(self.clips),
+        )
+
+    def _save(self) -> None:
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.folder, self.learner, self._progress())
+
+    def _summary(self) -> dict[str, Any]:
+        steps, epochs = (read_lines(self.folder / name) for name in (METRICS, EPOCHS))
+        seconds = sum(line["seconds"] for line in steps)
+        parameters = list(self.model.parameters())
+        return {
+            "num_steps": self.step,
+            "num_clips": len(self.clips),
+            "num_classes": len(self.classes),
+            "num_parameters": sum(each.numel() for each in parameters),
+            "num_trained_parameters": sum(e.numel() for e in parameters if e.requires_grad),
+            "num_processes": self.accelerator.num_processes,
+            "device": self.accelerator.device.type,
+            "seconds": seconds,
+            "share_waiting_for_data": sum(e["seconds_waited"] for e in steps) / max(seconds, 1e-9),
+            "broken_clips": self.clips.errors,
+            "last_epoch": epochs[-1],
+        }
+
+
+def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    groups = parameter_groups(
+        model,
+        lr=recipe.learning_rate,
+        prompt_lr=recipe.prompt_learning_rate,
+        weight_decay=recipe.weight_decay,
+    )
+    learning = []
+    for group in groups:
+        parameters = [each for each in group["params"] if each.requires_grad]
+        if parameters:
+            learning.append(group | {"params": parameters, "highest_lr": group["lr"]})
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(learning, momentum=recipe.momentum)
+    return torch.optim.AdamW(learning)
+
+
+def _average(model: nn.Module, recipe: Recipe) -> AveragedModel | None:
+    if recipe.ema_decay is None:
+        return None
+    rule = get_ema_multi_avg_fn(recipe.ema_decay)
+    return AveragedModel(model, multi_avg_fn=rule, use_buffers=False)
+
+
+def _seed(*numbers: int) -> None:
+    """Set torch's random states to a stream that is these numbers' own."""
+    torch.manual_seed(seeded(*numbers).initial_seed())
+
+
+def _diagnostics(model: MotionPromptClassifier, attention: Tensor) -> dict[str, Any]:
+    """What the prompt has become; nothing for another front end."""
+    prompt = model.prompt
+    if not isinstance(prompt, MotionPrompt):
+        return {}
+    parameters = prompt.normalisation.named_parameters()
+    learned = {f"prompt_{name}": value.item() for name, value in parameters}
+    found = prompt.diagnostics(attention).as_dict()
+    return learned | {f"prompt_{name}": value for name, value in found.items()}
