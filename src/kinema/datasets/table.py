@@ -52,7 +52,9 @@ def csv(
 def _row(line: str, path: Path) -> tuple[str, str]:
     """Video and label of a line."""
     row = next(standard_csv.reader([line], skipinitialspace=True))
-    fields = row if len(row) == 2 else line.rsplit(None, 1)
+    # A path may hold a comma, "d,e.mp4 1", but a label holds no dot.
+    by_comma = len(row) == 2 and "." not in row[1]
+    fields = row if by_comma else line.rsplit(None, 1)
     video, label = (field.strip() for field in fields) if len(fields) == 2 else ("", "")
     if not video or not label:
         raise InputError(
