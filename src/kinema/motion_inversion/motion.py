@@ -1,0 +1,265 @@
+"""A motion: learned tensors and where they came from, to keep, to combine and to use."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kinema.errors import InputError
+from kinema.motion_inversion import motion_file
+from kinema.motion_inversion.attach import attach
+from kinema.motion_inversion.attachment import Attachment
+from kinema.motion_inversion.combine import resampled, reversed_in_time, scaled, summed
+from kinema.motion_inversion.origin import Origin, check_same_model
+from kinema.motion_inversion.parameters import (
+    QUERY_KEY,
+    VALUE,
+    VALUE_SPACE,
+    VALUE_TIME,
+    named_module,
+)
+
+KINDS = ("query_key", "value")
+_AXES = {QUERY_KEY: 3, VALUE: 4, VALUE_SPACE: 3, VALUE_TIME: 3}
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """A learned motion: `with motion.on(pipe): pipe("a toy train")`.
+
+    Motions of one model add up and take factors: `0.5 * a + 0.5 * b`, `a - b`. All of it works on
+    embeddings as learned; debiasing comes last, when they are used.
+
+    Attributes:
+        tensors: embeddings by name (`kinema.motion_inversion.parameters`), float32.
+        origin: where they came from.
+        inverted_latents: `(C, T, H, W)`, the clip's noise by DDIM inversion, where it was kept.
+
+    Raises:
+        InputError: a tensor without meaning here, of a wrong shape, with NaN or infinity.
+    """
+
+    tensors: Mapping[str, Tensor]
+    origin: Origin
+    inverted_latents: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if not self.tensors:
+            raise InputError("a motion without embeddings; expected one tensor or more")
+        for name, tensor in self.tensors.items():
+            self._check(name, tensor)
+            for kind, other in ((VALUE_SPACE, VALUE_TIME), (VALUE_TIME, VALUE_SPACE)):
+                path = name.removeprefix(kind)
+                if path != name and other + path not in self.tensors:
+                    raise InputError(
+                        f"a tensor {name} without its {other}{path}; expected both factors"
+                    )
+        latents = self.inverted_latents
+        if latents is not None and (latents.ndim != 4 or not latents.isfinite().all()):
+            raise InputError(
+                f"inverted latents of shape {tuple(latents.shape)}; expected (C, T, H, W), finite"
+            )
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames the motion is long."""
+        return self.origin.num_frames
+
+    @property
+    def num_numbers(self) -> int:
+        """How many numbers were learned."""
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        dtype: torch.dtype | None = None,
+        preview: Tensor | None = None,
+    ) -> None:
+        """Write one safetensors file with everything in it.
+
+        Args:
+            path: by custom with the suffix .safetensors.
+            dtype: of the tensors in the file, as torch.float16 for half the size; kept as they
+                are by default.
+            preview: a video `(T, 3, H, W)` in [0, 1] to lie beside it as a gif of the same name.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        motion_file.write(
+            path, self.tensors, self.origin, self.inverted_latents, dtype=dtype, preview=preview
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Motion":
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: there is no such file, it is truncated or none of Kinema's, or it holds
+                tensors that cannot be used.
+        """
+        tensors, origin, inverted_latents = motion_file.read(Path(path))
+        try:
+            return cls(tensors, origin, inverted_latents)
+        except InputError as error:
+            raise InputError(f"{path} holds no motion that can be used: {error}") from error
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload to a model repository of the Hugging Face hub and return its address."""
+        return motion_file.push_to_hub(self, repo_id, private=private, token=token)
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, revision: str | None = None, token: str | None = None
+    ) -> "Motion":
+        """Load from a hub repository, or from a folder that holds `motion.safetensors`.
+
+        Raises:
+            InputError: as `load`, or the hub has no such file.
+        """
+        return cls.load(motion_file.download(source, revision=revision, token=token))
+
+    @contextmanager
+    def on(
+        self,
+        target: Any,
+        *,
+        strength: float = 1.0,
+        query_key: float | None = None,
+        value: str = "debiased",
+        value_strength: float | None = None,
+        window: tuple[float, float] = (0.0, 1.0),
+        branch: str = "both",
+    ) -> Iterator[Attachment]:
+        """Put the motion on a pipeline, or on its denoiser, while the block runs.
+
+        Args and errors are those of `attach`.
+        """
+        attachment = attach(
+            target,
+            self,
+            strength=strength,
+            query_key=query_key,
+            value=value,
+            value_strength=value_strength,
+            window=window,
+            branch=branch,
+        )
+        try:
+            yield attachment
+        finally:
+            attachment.detach()
+
+    def reversed(self) -> "Motion":
+        """The motion played backwards.
+
+        Embeddings are turned round in time as they were learned and debiased only when used, so
+        the differences of a debiased value embedding come in reverse order and with their signs
+        changed, as velocities do, and frame 1, which equation 5 keeps, is the clip's last.
+        """
+        latents = self.inverted_latents
+        return Motion(
+            reversed_in_time(self.tensors),
+            self.origin.then(done="reversed"),
+            None if latents is None else latents.flip(1),
+        )
+
+    def resampled(self, num_frames: int) -> "Motion":
+        """The motion over another number of frames: twice as many make it half as fast.
+
+        Inverted latents are left behind: noise between two frames of noise would be too weak.
+
+        Raises:
+            InputError: num_frames below 2.
+        """
+        if num_frames < 2:
+            raise InputError(f"num_frames is {num_frames}; expected 2 or more, or nothing moves")
+        return Motion(
+            resampled(self.tensors, num_frames),
+            self.origin.then(num_frames=num_frames, done=f"resampled to {num_frames} frames"),
+        )
+
+    def only(self, kind: str) -> "Motion":
+        """The motion's "query_key" or "value" embeddings alone.
+
+        Raises:
+            InputError: another kind, or one that the motion does not have.
+        """
+        if kind not in KINDS:
+            raise InputError(f"kind is {kind!r}; expected one of {', '.join(KINDS)}")
+        tensors = {name: tensor for name, tensor in self.tensors.items() if name.startswith(kind)}
+        if not tensors:
+            raise InputError(f"this motion has no {kind} embeddings; it was learned without")
+        return Motion(tensors, self.origin.then(done=f"{kind} only"), self.inverted_latents)
+
+    def __mul__(self, factor: float) -> "Motion":
+        if isinstance(factor, bool) or not isinstance(factor, int | float):
+            return NotImplemented
+        return Motion(
+            scaled(self.tensors, factor),
+            self.origin.then(done=f"times {factor:g}"),
+            self.inverted_latents,
+        )
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Motion":
+        return self * -1.0
+
+    def __add__(self, other: "Motion") -> "Motion":
+        """The sum of two motions of one model and length; inverted latents are left behind."""
+        if not isinstance(other, Motion):
+            return NotImplemented
+        check_same_model(
+            self.origin,
+            model_class=other.origin.model_class,
+            attentions=other.origin.attentions,
+            where="the one to add to it on a",
+        )
+        if self.num_frames != other.num_frames:
+            raise InputError(
+                f"a motion of {self.num_frames} frames and one of {other.num_frames}; bring them "
+                "to one length with resampled first"
+            )
+        return Motion(
+            summed(self.tensors, other.tensors),
+            self.origin.then(done=f"plus {_described(other.origin)}"),
+        )
+
+    def __sub__(self, other: "Motion") -> "Motion":
+        return self + -other if isinstance(other, Motion) else NotImplemented
+
+    def __repr__(self) -> str:
+        height, width = self.origin.latent_size
+        return (
+            f"Motion({self.origin.prompt!r}, {self.num_frames} frames, latents {width}x{height}, "
+            f"{self.origin.model_class}, {self.num_numbers:,} numbers)"
+        )
+
+    def _check(self, name: str, tensor: Tensor) -> None:
+        kind = name[: len(name) - len(named_module(name))]
+        if _AXES.get(kind) != tensor.ndim:
+            raise InputError(
+                f"a tensor {name} with {tensor.ndim} axes; expected one of "
+                f"{', '.join(f'{kind}<path> with {axes}' for kind, axes in _AXES.items())}"
+            )
+        if kind != VALUE_SPACE and tensor.shape[-2] != self.num_frames:
+            raise InputError(
+                f"{name} is {tensor.shape[-2]} frames long and the motion {self.num_frames}; "
+                "expected one length everywhere"
+            )
+        if not tensor.isfinite().all():
+            raise InputError(
+                f"{name} holds NaN or infinity; learn the motion again, with a lower learning rate "
+                "or in another precision"
+            )
+
+
+def _described(origin: Origin) -> str:
+    return ", ".join([repr(origin.prompt), *origin.history])
