@@ -126,10 +126,12 @@ class SpritesActions(ClipDataset):
         """What decides a clip: a batch of one scene."""
         generator = seeded(self.seed, int(self.training), index, 0)
         motion = self.classes[index % len(self.classes)]
+        # One shape to choose from: where there are several, a spin would draw another one.
+        shape = _SHAPES[int(torch.randint(len(_SHAPES), (), generator=generator))]
         drawn = sample_scenes(
             1,
             seed=int(torch.randint(2**62, (), generator=generator)),
-            shapes=_SHAPES,
+            shapes=[shape],
             motions=[motion],
             nuisances=self.nuisances,
         )

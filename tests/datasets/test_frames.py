@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kinema.datasets import Clip
+from kinema.datasets.clip_dataset import seeded
+from kinema.datasets.frames import clip_extent, jittered, views
+from kinema.errors import InputError
+from kinema.video import dense_views, strided_indices, uniform_indices
+
+COUNTS = st.integers(1, 400)
+STRIDES = st.one_of(st.none(), st.floats(1, 40), st.integers(1, 40))
+
+
+def part(start: float | None, end: float | None) -> Clip:
+    return Clip(Path("video.mp4"), 0, "part", start, end)
+
+
+@given(num_frames_in_clip=COUNTS, num_frames=COUNTS, stride=STRIDES, seed=st.integers(0, 9))
+def test_indices_ascend_inside_the_clip_and_only_the_last_repeats(
+    num_frames_in_clip: int, num_frames: int, stride: float | None, seed: int
+) -> None:
+    drawn = jittered(num_frames_in_clip, num_frames, stride=stride, generator=seeded(seed))
+    laid = views(num_frames_in_clip, num_frames, stride=stride, num_views=3)
+    for indices in (drawn, *laid):
+        assert len(indices) == num_frames
+        assert indices == sorted(indices)
+        assert indices[0] >= 0
+        assert indices[-1] < num_frames_in_clip
+        before_the_last = [i for i in indices if i != num_frames_in_clip - 1]
+        assert len(set(before_the_last)) == len(before_the_last)
+
+
+@given(num_frames_in_clip=COUNTS, num_frames=COUNTS, stride=STRIDES, seed=st.integers(0, 9))
+def test_a_clip_with_too_few_frames_gives_each_once_and_then_its_last(
+    num_frames_in_clip: int, num_frames: int, stride: float | None, seed: int
+) -> None:
+    if num_frames_in_clip <= num_frames:
+        expected = [min(i, num_frames_in_clip - 1) for i in range(num_frames)]
+        drawn = jittered(num_frames_in_clip, num_frames, stride=stride, generator=seeded(seed))
+        laid = views(num_frames_in_clip, num_frames, stride=stride, num_views=1)
+        assert laid == [expected] or num_frames == 1
+        assert drawn == expected or num_frames == 1
+
+
+@given(num_frames=st.integers(1, 16), stride=st.integers(1, 8), room=st.integers(0, 99))
+def test_whole_strides_are_those_of_the_video_package(
+    num_frames: int, stride: int, room: int
+) -> None:
+    num_frames_in_clip = (num_frames - 1) * stride + 1 + room
+    for num_views in (1, 2, 5):
+        assert views(num_frames_in_clip, num_frames, stride=stride, num_views=num_views) == (
+            dense_views(num_frames_in_clip, num_frames, stride=stride, num_views=num_views)
+        )
+    drawn = jittered(num_frames_in_clip, num_frames, stride=stride, generator=seeded(1))
+    assert drawn == strided_indices(num_frames_in_clip, num_frames, stride=stride, start=drawn[0])
+
+
+@given(num_frames_in_clip=COUNTS, num_frames=COUNTS)
+def test_one_view_without_stride_is_uniform(num_frames_in_clip: int, num_frames: int) -> None:
+    (only,) = views(num_frames_in_clip, num_frames, stride=None, num_views=1)
+    assert only == uniform_indices(num_frames_in_clip, num_frames)
+
+
+def test_a_broken_stride_keeps_the_pace() -> None:
+    (only,) = views(100, 5, stride=2.5, num_views=1)
+    assert [i - only[0] for i in only] == [0, 2, 5, 7, 10]
+
+
+def test_a_stride_too_large_shrinks_to_the_whole_clip() -> None:
+    for num_frames_in_clip in range(9, 200):
+        (only,) = views(num_frames_in_clip, 9, stride=32, num_views=1)
+        assert (only[0], only[-1]) == (0, num_frames_in_clip - 1)
+        assert len(set(only)) == 9
+
+
+def test_views_without_stride_interleave() -> None:
+    assert views(12, 3, stride=None, num_views=2) == [[1, 5, 9], [3, 7, 11]]
+
+
+def test_every_start_and_every_frame_of_a_part_is_drawn() -> None:
+    starts = {jittered(20, 4, stride=3, generator=seeded(i))[0] for i in range(300)}
+    assert starts == set(range(11))
+    drawn = [jittered(20, 4, stride=None, generator=seeded(i)) for i in range(300)]
+    for nth in range(4):
+        assert {indices[nth] for indices in drawn} == set(range(5 * nth, 5 * nth + 5))
+
+
+@given(
+    first=st.integers(0, 5000),
+    length=st.integers(1, 500),
+    rate=st.sampled_from([29.4, 30000 / 1001, 25.0, 10.0]),
+)
+def test_times_made_of_frame_numbers_come_back_as_them(
+    first: int, length: int, rate: float
+) -> None:
+    clip = part(first / rate, (first + length) / rate)
+    assert clip_extent(clip, 10_000, rate) == (first, length)
+
+
+def test_a_part_is_cut_to_the_video() -> None:
+    assert clip_extent(part(None, None), 50, 1.0) == (0, 50)
+    assert clip_extent(part(4.0, None), 50, 10.0) == (40, 10)
+    assert clip_extent(part(4.0, 99.0), 50, 10.0) == (40, 10)
+    assert clip_extent(part(None, 0.55), 50, 10.0) == (0, 6)
+
+
+def test_a_part_between_two_frames_is_the_one_that_follows() -> None:
+    assert clip_extent(part(1.01, 1.09), 50, 10.0) == (11, 1)
+
+
+@pytest.mark.parametrize(("start", "end"), [(5.0, None), (6.0, 7.0), (2.0, 1.0)])
+def test_a_part_without_frames_is_refused(start: float, end: float | None) -> None:
+    with pytest.raises(InputError, match=r"video.mp4 has 50 frames at 10 a second.*part is from"):
+        clip_extent(part(start, end), 50, 10.0)
