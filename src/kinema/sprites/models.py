@@ -128,7 +128,7 @@ def inflate(image_unet: "UNet2DConditionModel") -> "UNet3DConditionModel":
     )
     spatial = image_unet.state_dict()
     own = video_unet.state_dict()
-    temporal = {name for name in own if "temp_" in name or name.startswith("transformer_in.")}
+    temporal = {name for name in own if is_temporal(name)}
     if set(own) - temporal != set(spatial):
         raise ValueError("the image and the video U-Net do not have the same spatial layers")
     video_unet.load_state_dict({**own, **spatial})
@@ -137,6 +137,11 @@ def inflate(image_unet: "UNet2DConditionModel") -> "UNet3DConditionModel":
             if name in temporal and (".proj_out." in name or ".conv4." in name):
                 parameter.zero_()
     return video_unet
+
+
+def is_temporal(name: str) -> bool:
+    """Return whether a parameter of a `UNet3DConditionModel` is of a layer across frames."""
+    return "temp_" in name or name.startswith("transformer_in.")
 
 
 def new_scheduler() -> "DDIMScheduler":

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -111,11 +112,23 @@ def test_a_finished_set_of_stages_ships_as_pipelines(runs: Path, tmp_path: Path)
         assert torch.isfinite(frames).all()
 
 
-def test_only_motion_modules_and_cross_attention_of_animatediff_learn(runs: Path) -> None:
-    stage = new_stage(replace(RECIPE, stage="animatediff"), runs)
-    learning = {n for n, p in stage.trained.named_parameters() if p.requires_grad}
-    assert learning
-    assert all(".motion_modules." in name or ".attn2." in name for name in learning)
+@pytest.mark.parametrize(
+    ("name", "temporal"),
+    [
+        ("text-to-video", r"\.(temp_convs|temp_attentions|transformer_in)\."),
+        ("animatediff", r"\.motion_modules\."),
+    ],
+)
+def test_only_temporal_layers_and_cross_attention_of_the_video_models_learn(
+    name: str, temporal: str, runs: Path
+) -> None:
+    stage = new_stage(replace(RECIPE, stage=name), runs)
+    for parameter_name, parameter in stage.trained.named_parameters():
+        learns = bool(re.search(temporal, parameter_name)) or (
+            # In a temporal block attn2 is temporal too; elsewhere it reads the text.
+            ".attn2." in parameter_name
+        )
+        assert parameter.requires_grad == learns, parameter_name
 
 
 def test_the_autoencoder_learns() -> None:
