@@ -1,0 +1,181 @@
+"""Clips a second of our loader against plain PyAV in one thread.
+
+Both give batches of training clips: frames spread over the video, shorter side drawn at random,
+one random crop and mirror for all frames, normalised. "plain" is what one writes first: decode
+the whole video in this process, then convert, resize, crop and normalise the chosen frames one by
+one. The two take turns within a run, and the loader's workers are started before the clock.
+Without --root the videos are rendered sprites.
+
+    python benchmarks/loader.py --root ut-interaction --json loader.json
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kinema.datasets import ClipList, VideoDataset, folder, loader, ut_interaction
+from kinema.sprites import render, sample_scenes
+from kinema.video import write_video
+
+MEAN, STD = 0.45, 0.225
+
+
+def plain_clip(path: Path, *, num_frames: int, size: int) -> Tensor:
+    """`(T, 3, size, size)`, one step after the other."""
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        frames = list(container.decode(video=0))
+    places = (int((i + random.random()) * len(frames) / num_frames) for i in range(num_frames))
+    # Without threads=1 the conversion would start a pool of them, and be slower for it.
+    chosen = [frames[min(p, len(frames) - 1)].to_ndarray(format="rgb24", threads=1) for p in places]
+    height, width = chosen[0].shape[:2]
+    short_side = random.randint(round(size * 8 / 7), round(size * 10 / 7))
+    scale = short_side / min(height, width)
+    height, width = round(height * scale), round(width * scale)
+    top, left = random.randint(0, height - size), random.randint(0, width - size)
+    mirrored = random.random() < 0.5
+    prepared = []
+    for picture in chosen:
+        frame = torch.from_numpy(picture).permute(2, 0, 1).float() / 255
+        frame = F.interpolate(
+            frame[None], size=(height, width), mode="bilinear", antialias=True, align_corners=False
+        )[0]
+        frame = frame[:, top : top + size, left : left + size]
+        frame = frame.flip(-1) if mirrored else frame
+        prepared.append((frame - MEAN) / STD)
+    return torch.stack(prepared)
+
+
+def plain_batches(
+    clips: ClipList, *, num_frames: int, size: int, batch_size: int
+) -> Iterator[Tensor]:
+    """An epoch in random order."""
+    order = random.sample(range(len(clips)), len(clips))
+    for start in range(0, len(order), batch_size):
+        some = order[start : start + batch_size]
+        yield torch.stack(
+            [plain_clip(clips.clips[i].path, num_frames=num_frames, size=size) for i in some]
+        )
+
+
+def render_videos(root: Path, *, num_videos: int, num_frames: int, height: int, width: int) -> None:
+    """Sprites as MP4 files, in two class folders."""
+    scenes = sample_scenes(num_videos, seed=0)
+    for index in range(num_videos):
+        one = scenes[torch.tensor([index])]
+        video = render(one, num_frames=num_frames, height=height, width=width).video[0]
+        path = root / ("even", "odd")[index % 2] / f"{index}.mp4"
+        path.parent.mkdir(exist_ok=True)
+        write_video(path, video, frames_per_second=30)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, help="UT-Interaction, or a folder for each class")
+    parser.add_argument("--frames", type=int, default=16, help="in a clip")
+    parser.add_argument("--size", type=int, default=112, help="side of the crops")
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--workers", type=int, help="by default one for each core")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--clips", type=int, help="use at most as many clips")
+    parser.add_argument("--video-frames", type=int, default=120, help="of a rendered video")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    settings = parser.parse_args()
+    torch.set_num_threads(1)
+    random.seed(0)
+
+    with tempfile.TemporaryDirectory() as made:
+        root = settings.root or Path(made)
+        if settings.root is None:
+            render_videos(
+                root,
+                num_videos=settings.clips or 32,
+                num_frames=settings.video_frames,
+                height=240,
+                width=320,
+            )
+        if (root / "segmented_set1").is_dir():
+            clips = ut_interaction(root, across="set1", subset="train")
+        else:
+            clips = folder(root)
+        # Every class keeps its share when there are to be fewer.
+        step = max(1, len(clips) // (settings.clips or len(clips)))
+        clips = clips.subset(list(range(0, len(clips), step))[: settings.clips])
+        figures = compare(clips, settings)
+
+    print(
+        f"clips a second: {len(clips)} clips of {clips.name}, {settings.frames} frames at "
+        f"{settings.size}x{settings.size}, {settings.repeats} repeats in turn"
+    )
+    print(f"{'':28}{'median':>9}{'least':>9}{'most':>9}")
+    for name, found in figures.items():
+        print(f"{name:28}{found['median']:9.1f}{found['least']:9.1f}{found['most']:9.1f}")
+    ratio = figures["kinema loader"]["median"] / figures["plain PyAV, one thread"]["median"]
+    print(f"kinema is {ratio:.2f} times as fast")
+    if settings.json:
+        report = {
+            "command": f"python benchmarks/loader.py --frames {settings.frames} "
+            f"--size {settings.size} --batch-size {settings.batch_size} "
+            f"--repeats {settings.repeats}",
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+            "torch": torch.__version__,
+            "clips": f"{len(clips)} of {clips.name}" if settings.root else "rendered sprites",
+            "clips_per_second": figures,
+        }
+        settings.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def compare(clips: ClipList, settings: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Time an epoch of each in turn, `repeats` times; the first of each is not counted."""
+    dataset = VideoDataset(
+        clips,
+        num_frames=settings.frames,
+        frame_stride=None,
+        size=settings.size,
+        mean=(MEAN,) * 3,
+        std=(STD,) * 3,
+        training=True,
+    )
+    batches = loader(
+        dataset, batch_size=settings.batch_size, num_workers=settings.workers, shuffle=True
+    )
+    found: dict[str, list[float]] = {"plain PyAV, one thread": [], "kinema loader": []}
+    for epoch in range(settings.repeats + 1):
+        dataset.set_epoch(epoch)
+        start = time.perf_counter()
+        num_plain = sum(
+            len(batch)
+            for batch in plain_batches(
+                clips,
+                num_frames=settings.frames,
+                size=settings.size,
+                batch_size=settings.batch_size,
+            )
+        )
+        middle = time.perf_counter()
+        num_ours = sum(len(batch["labels"]) for batch in batches)
+        end = time.perf_counter()
+        if epoch:
+            found["plain PyAV, one thread"].append(num_plain / (middle - start))
+            found["kinema loader"].append(num_ours / (end - middle))
+    return {
+        name: {"median": statistics.median(rates), "least": min(rates), "most": max(rates)}
+        for name, rates in found.items()
+    }
+
+
+if __name__ == "__main__":
+    main()
