@@ -7,6 +7,7 @@ from kinema.motion_prompt.attach import (
 )
 from kinema.motion_prompt.diagnostics import PromptDiagnostics
 from kinema.motion_prompt.difference import GREY_WEIGHTS, frame_difference, grey_frames
+from kinema.motion_prompt.front_ends import FrameDifference, FrontEnd, PlainFrames
 from kinema.motion_prompt.layer import MotionPrompt, MotionPromptOutput
 from kinema.motion_prompt.layout import from_canonical, to_canonical
 from kinema.motion_prompt.normalisation import (
@@ -35,6 +36,7 @@ from kinema.motion_prompt.time_colour import (
     time_colour_red,
     time_colour_rgb,
 )
+from kinema.motion_prompt.trained_parts import trainable
 from kinema.motion_prompt.validation import check_clip
 from kinema.motion_prompt.variation import attention_variation
 
@@ -43,6 +45,8 @@ __all__ = [
     "REPRESENTATIONS",
     "AsinhE",
     "AxMin",
+    "FrameDifference",
+    "FrontEnd",
     "Gamma",
     "LearnableSigmoid",
     "MaxExp",
@@ -50,6 +54,7 @@ __all__ = [
     "MotionPromptClassifier",
     "MotionPromptClassifierOutput",
     "MotionPromptOutput",
+    "PlainFrames",
     "PromptDiagnostics",
     "Representation",
     "SigmE",
@@ -75,5 +80,6 @@ __all__ = [
     "time_colour_red",
     "time_colour_rgb",
     "to_canonical",
+    "trainable",
     "with_motion_prompt",
 ]

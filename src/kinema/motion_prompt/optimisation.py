@@ -5,6 +5,8 @@ from typing import Any
 from torch import nn
 
 from kinema.errors import InputError
+from kinema.motion_prompt.attach import MotionPromptClassifier
+from kinema.motion_prompt.front_ends import FrontEnd
 from kinema.motion_prompt.layer import MotionPrompt
 
 
@@ -18,7 +20,8 @@ def parameter_groups(
     backbone. Norms and biases stay with the backbone, as in the authors' training.
 
     Args:
-        model: any module; prompts are found wherever they sit in it.
+        model: any module; prompts are found wherever they sit in it, and so are the front ends
+            that `with_motion_prompt` took in a prompt's place.
         lr: learning rate of the backbone.
         prompt_lr: learning rate of the prompts; by default `lr`.
         weight_decay: of the backbone.
@@ -34,7 +37,13 @@ def parameter_groups(
     for name, value in (("lr", lr), ("prompt_lr", prompt_lr), ("weight_decay", weight_decay)):
         if not value >= 0:
             raise InputError(f"{name} is {value}; expected a number from 0 up")
-    prompts = [module for module in model.modules() if isinstance(module, MotionPrompt)]
+    prompts: list[MotionPrompt | FrontEnd] = []
+    for module in model.modules():
+        if isinstance(module, MotionPrompt):
+            prompts.append(module)
+        elif isinstance(module, MotionPromptClassifier):
+            # Whatever front end stands in the prompt's place, it is no part of the backbone.
+            prompts.append(module.prompt)
     of_prompts = {parameter for prompt in prompts for parameter in prompt.parameters()}
     parameters = list(model.parameters())
     backbone = [parameter for parameter in parameters if parameter not in of_prompts]
