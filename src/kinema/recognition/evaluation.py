@@ -110,7 +110,8 @@ def predict(
         labels.append(batch["labels"])
         indices.append(batch["index"])
     if not probabilities:
-        raise InputError("none of the test clips could be read; see what is said of each")
+        said = clips.errors[0] if clips.errors else "there are none for this process"
+        raise InputError(f"none of the test clips can be read: {said}")
     return Prediction(torch.cat(probabilities), torch.cat(labels), torch.cat(indices))
 
 

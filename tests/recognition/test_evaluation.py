@@ -1,0 +1,158 @@
+"""Evaluation: views and crops are averaged, each clip counts once, and all of it is written."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from kinema.datasets import ClipDataset, Item
+from kinema.errors import InputError
+from kinema.recognition import evaluate, finetune, predict, read_run, score, write_evaluation
+from tests.recognition.tiny import MOTIONS, TRANSFORMER
+
+
+class ByBrightness(nn.Module):
+    """Gives as logits the mean of each channel of a clip (B, C, T, H, W)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nothing = nn.Parameter(torch.zeros(1))
+        self.prompt = SimpleNamespace(layout="BCTHW")
+        self.largest_batch = 0
+
+    def forward(self, clip: Tensor) -> SimpleNamespace:
+        assert not self.training
+        self.largest_batch = max(self.largest_batch, len(clip))
+        return SimpleNamespace(logits=clip.mean(dim=(2, 3, 4)))
+
+
+class Clips(ClipDataset):
+    """Seven clips, in views or not, of noise; the fourth is broken."""
+
+    def __init__(self, num_views: int) -> None:
+        super().__init__(seed=0)
+        shape = (7, num_views, 4, 3, 6, 6) if num_views > 1 else (7, 4, 3, 6, 6)
+        self.values = 3 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        # Views of a clip must differ for their mean to say anything.
+        self.values += torch.randn((*shape[:-3], 3, 1, 1), generator=torch.Generator())
+
+    def __len__(self) -> int:
+        return 7
+
+    def __getitem__(self, index: int) -> Item:
+        if index == 3:
+            return {"pixel_values": None, "labels": 0, "index": 3, "errors": ["3 is broken"]}
+        return {
+            "pixel_values": self.values[index],
+            "labels": index % 3,
+            "index": index,
+            "errors": [],
+        }
+
+
+@pytest.mark.parametrize(("num_views", "batch_size"), [(1, 1), (1, 3), (6, 1), (6, 2)])
+def test_probabilities_are_means_over_views(num_views: int, batch_size: int) -> None:
+    clips, model = Clips(num_views), ByBrightness()
+    prediction = predict(model, clips, batch_size=batch_size)  # type: ignore[arg-type]
+    assert prediction.indices.tolist() == [0, 1, 2, 4, 5, 6]
+    assert prediction.labels.tolist() == [0, 1, 2, 1, 2, 0]
+    assert model.largest_batch == batch_size * num_views
+    assert clips.errors == ["3 is broken"]
+    for index, shares in zip(prediction.indices, prediction.probabilities, strict=True):
+        views = clips.values[index].reshape(num_views, 4, 3, 6, 6).double()
+        expected = torch.stack([view.mean(dim=(0, 2, 3)).softmax(0) for view in views]).mean(0)
+        torch.testing.assert_close(shares.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_processes_share_the_clips_out() -> None:
+    parts = [
+        predict(ByBrightness(), Clips(1), batch_size=2, process=i, num_processes=2)  # type: ignore[arg-type]
+        for i in range(2)
+    ]
+    assert [part.indices.tolist() for part in parts] == [[0, 2, 4, 6], [1, 5]]
+
+
+def test_nothing_that_can_be_read() -> None:
+    clips = Clips(1)
+    with pytest.raises(InputError, match="3 is broken"):
+        predict(ByBrightness(), clips, batch_size=2, process=3, num_processes=7)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def on_videos(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on the folder of rendered clips."""
+    folder = tmp_path_factory.mktemp("videos")
+    recipe = replace(TRANSFORMER, dataset="folder", dataset_arguments={}, num_epochs=1)
+    finetune(recipe, folder, data=clips, device="cpu")
+    return folder
+
+
+def test_an_evaluation_is_written(on_videos: Path, tmp_path: Path) -> None:
+    evaluation = evaluate(on_videos, num_views=2, num_crops=3, device="cpu")
+    write_evaluation(evaluation, tmp_path)
+    written = json.loads((tmp_path / "evaluation.json").read_text())
+    assert written["num_clips"] == 9
+    assert (written["num_views"], written["num_crops"]) == (2, 3)
+    assert set(written["class_accuracy"]) == set(MOTIONS)
+    assert sum(map(sum, written["confusion"])) == 9
+    lines = [json.loads(x) for x in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    right = sum(line["class"] == line["predicted"] for line in lines)
+    assert written["top1"] == right / 9
+    assert written["top5"] == 1
+    assert [line["clip"] for line in lines] == list(range(9))
+    with Image.open(tmp_path / "confusion.png") as picture:
+        assert min(picture.size) > 200
+
+
+def test_views_change_the_probabilities(on_videos: Path) -> None:
+    one, many = (evaluate(on_videos, num_crops=crops, device="cpu") for crops in (1, 3))
+    assert not torch.equal(one.prediction.probabilities, many.prediction.probabilities)
+    torch.testing.assert_close(many.prediction.probabilities.sum(dim=1), torch.ones(9))
+
+
+def test_evaluating_a_run_agrees_with_its_own_test(tmp_path: Path) -> None:
+    recipe = replace(TRANSFORMER, epochs_between_tests=2, ema_decay=0.5)
+    summary = finetune(recipe, tmp_path, device="cpu")
+    evaluation = evaluate(tmp_path, device="cpu")
+    assert evaluation.scores.top1 == summary["last_epoch"]["test_top1"]
+    again = score(evaluation.prediction.probabilities, evaluation.prediction.labels)
+    assert again.as_dict() == evaluation.scores.as_dict()
+
+
+def test_a_broken_test_video_is_counted(on_videos: Path, clips: Path, tmp_path: Path) -> None:
+    for subset in ("train", "test"):
+        for motion in MOTIONS:
+            (tmp_path / subset / motion).mkdir(parents=True)
+            for video in (clips / subset / motion).iterdir():
+                (tmp_path / subset / motion / video.name).symlink_to(video)
+    (tmp_path / "test" / "up" / "broken.mp4").write_text("these are words")
+    with pytest.raises(InputError, match=r"broken\.mp4"):
+        evaluate(on_videos, data=tmp_path, device="cpu")
+    evaluation = evaluate(on_videos, data=tmp_path, on_error="skip", device="cpu")
+    assert len(evaluation.prediction.labels) == 9
+    assert len(evaluation.broken_clips) == 1
+
+
+def test_what_cannot_be_evaluated(run_folder: Path, on_videos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no run"):
+        evaluate(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(InputError, match="cannot be read as a run"):
+        evaluate(tmp_path)
+    (tmp_path / "run.json").write_text((run_folder / "run.json").read_text())
+    with pytest.raises(InputError, match="no finished run"):
+        evaluate(tmp_path)
+    with pytest.raises(InputError, match="num_crops is 7"):
+        evaluate(run_folder, num_crops=7)
+    with pytest.raises(InputError, match="num_views is 0"):
+        evaluate(run_folder, num_views=0)
+    content = json.loads((run_folder / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(content | {"classes": ["up", "down", "still"]}))
+    with pytest.raises(InputError, match="learned the classes up, down, still"):
+        evaluate(tmp_path)
+    assert read_run(on_videos).data is not None

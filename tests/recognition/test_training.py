@@ -1,0 +1,298 @@
+"""The loop: it learns, a killed run goes on the same, and batches add up the same however split."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from kinema.errors import InputError
+from kinema.recognition import Recipe, finetune, load_model, read_run
+from kinema.recognition import training as loop
+from kinema.recognition.journal import read_lines
+from tests.recognition.tiny import CONVOLUTIONAL, MOTIONS, TRANSFORMER, write_recipe
+
+# Adam divides by the size of a gradient, which blows rounding up where it is next to nothing.
+PLAIN = replace(TRANSFORMER, optimiser="sgd", learning_rate=0.1)
+
+
+def run(recipe: Recipe, folder: Path, **options: Any) -> dict[str, Any]:
+    return finetune(recipe, folder, device="cpu", **options)
+
+
+def losses(folder: Path) -> list[float]:
+    lines = read_lines(folder / "metrics.jsonl")
+    assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
+    return [line["loss"] for line in lines]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    parts = {name: folder / f"{name}.safetensors" for name in ("backbone", "prompt")}
+    return {
+        f"{part}.{name}": value
+        for part, path in parts.items()
+        if path.exists()
+        for name, value in load_file(path).items()
+    }
+
+
+def assert_same(first: Path, second: Path) -> None:
+    """The same losses and weights, bit for bit."""
+    assert losses(first) == losses(second)
+    ours, theirs = weights(first), weights(second)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+def command(recipe: Recipe, folder: Path, *options: str) -> list[str]:
+    path = write_recipe(recipe, folder.with_suffix(".toml"))
+    return ["-m", "kinema", "finetune", str(path), "-o", str(folder), "--device", "cpu", *options]
+
+
+@pytest.mark.parametrize("front_end", ["frames", "motion-prompt", "difference"])
+def test_the_loss_falls_on_sprites(front_end: str, tmp_path: Path) -> None:
+    recipe = replace(
+        TRANSFORMER,
+        front_end=front_end,
+        backbone_sizes={"width": 32, "depth": 1, "num_heads": 2, "patch_size": 4},
+        dataset_arguments=TRANSFORMER.dataset_arguments | {"num_clips": 12, "in_memory": True},
+        num_epochs=40,
+        learning_rate=3e-3,
+        epochs_between_tests=40,
+    )
+    summary = run(recipe, tmp_path)
+    seen = losses(tmp_path)
+    assert len(seen) == summary["num_steps"] == 120
+    assert sum(seen[-6:]) < 0.7 * sum(seen[:6])
+    assert 0 <= summary["last_epoch"]["test_top1"] <= 1
+    epochs = read_lines(tmp_path / "epochs.jsonl")
+    assert [line["epoch"] for line in epochs] == list(range(1, 41))
+    assert epochs[0]["loss"] == pytest.approx(sum(seen[:3]) / 3)
+    assert [line["epoch"] for line in epochs if "test_top1" in line] == [40]
+    prompt_line = {key for key in epochs[0] if key.startswith("prompt_")}
+    assert bool(prompt_line) == (front_end == "motion-prompt")
+    if prompt_line:
+        assert prompt_line >= {
+            *("prompt_m", "prompt_n", "prompt_slope", "prompt_shift"),
+            *("prompt_attention_at_rest", "prompt_attention_mean", "prompt_attention_std"),
+            "prompt_share_above_099",
+        }
+        assert epochs[-1]["prompt_m"] != pytest.approx(0.1, abs=1e-3)
+
+
+def test_a_run_killed_in_the_middle_goes_on_to_the_same_weights(
+    clips: Path, tmp_path: Path
+) -> None:
+    """With batch norm, dropout, augmentation, an average and accumulation, and another reader."""
+    recipe = replace(
+        CONVOLUTIONAL,
+        dataset="folder",
+        dataset_arguments={},
+        num_epochs=4,
+        batch_size=2,
+        accumulation=2,
+        ema_decay=0.9,
+        gradient_clip=1.0,
+        steps_between_checkpoints=4,
+    )
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    data = ("--data", str(clips))
+    run(recipe, whole, data=clips)
+    process = subprocess.Popen([sys.executable, *command(recipe, killed, *data)])
+    metrics = killed / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    # Six steps are an epoch: at ten, a checkpoint of eight is written, two steps into the second.
+    while len(read_lines(metrics)) < 10:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (killed / "backbone.safetensors").exists()
+    lost = len(read_lines(metrics))
+    assert lost < len(losses(whole)) == 24
+
+    summary = run(replace(recipe, num_workers=1), killed, data=clips, resume=True)
+    assert summary["num_steps"] == 24
+    assert_same(whole, killed)
+    assert read_lines(whole / "epochs.jsonl") == read_lines(killed / "epochs.jsonl")
+
+
+def test_a_signal_leaves_a_checkpoint_from_which_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(CONVOLUTIONAL, optimiser="sgd", schedule="cosine")
+    run(recipe, tmp_path / "whole")
+    relative_rate = loop.relative_rate
+
+    def interrupting(recipe: Recipe, epoch: float) -> float:
+        if epoch == 0.5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return relative_rate(recipe, epoch)
+
+    monkeypatch.setattr(loop, "relative_rate", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "cut")
+    assert len(losses(tmp_path / "cut")) == 4
+    monkeypatch.undo()
+    # What a later kill may leave behind: a line of a step after the checkpoint, and half a line.
+    with (tmp_path / "cut" / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 5, "loss": 99.0}\n{"step": 6, "lo')
+    run(recipe, tmp_path / "cut", resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_finished_run_that_is_resumed_stays_as_it_is(run_folder: Path) -> None:
+    before = weights(run_folder)
+    run(TRANSFORMER, run_folder, resume=True)
+    after = weights(run_folder)
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_two_processes_learn_what_one_learns_with_a_doubled_batch(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    recipe = replace(PLAIN, ema_decay=0.8, epochs_between_tests=1)
+    run(recipe, one)
+    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    result = subprocess.run(
+        [sys.executable, "-m", *launch, *command(replace(recipe, batch_size=2), two)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("wrote") == 1
+    assert json.loads((two / "summary.json").read_text())["num_processes"] == 2
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    ours, theirs = weights(one), weights(two)
+    for name, value in ours.items():
+        torch.testing.assert_close(theirs[name], value, rtol=1e-4, atol=1e-6)
+    for a, b in zip(
+        read_lines(one / "epochs.jsonl"), read_lines(two / "epochs.jsonl"), strict=True
+    ):
+        assert b["test_top1"] == a["test_top1"]
+        assert b["top1"] == pytest.approx(a["top1"])
+
+
+def test_accumulated_batches_teach_what_one_large_batch_teaches(tmp_path: Path) -> None:
+    recipe = replace(PLAIN, batch_size=6)
+    run(recipe, tmp_path / "large")
+    run(replace(recipe, batch_size=2, accumulation=3), tmp_path / "small")
+    assert losses(tmp_path / "small") == pytest.approx(losses(tmp_path / "large"), rel=1e-5)
+    ours, theirs = weights(tmp_path / "large"), weights(tmp_path / "small")
+    for name, value in ours.items():
+        torch.testing.assert_close(theirs[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_the_penalty_is_part_of_the_loss(tmp_path: Path) -> None:
+    recipe = replace(TRANSFORMER, num_epochs=1, batch_size=24, learning_rate=0.0)
+    first: dict[float, dict[str, Any]] = {}
+    for penalty in (0.0, 2.0):
+        run(replace(recipe, penalty=penalty), tmp_path / str(penalty))
+        first[penalty] = read_lines(tmp_path / str(penalty) / "metrics.jsonl")[0]
+    variation = first[0.0]["variation"]
+    assert variation > 0
+    assert first[2.0]["loss"] - first[0.0]["loss"] == pytest.approx(2 * variation, rel=1e-4)
+
+
+def test_only_what_shall_learn_does(tmp_path: Path) -> None:
+    recipe = replace(CONVOLUTIONAL, trains="prompt", batch_size=1, num_epochs=1)
+    start = replace(recipe, learning_rate=0.0)
+    run(start, tmp_path / "still")
+    run(replace(recipe, prompt_learning_rate=0.05, learning_rate=0.0), tmp_path / "prompt")
+    before, after = weights(tmp_path / "still"), weights(tmp_path / "prompt")
+    changed = {name for name, value in before.items() if not torch.equal(after[name], value)}
+    # Neither the backbone's weights nor the statistics of its batch norms.
+    assert changed == {"prompt.normalisation.m", "prompt.normalisation.n"}
+
+
+def test_the_average_is_what_is_kept(tmp_path: Path) -> None:
+    recipe = replace(TRANSFORMER, num_epochs=1, batch_size=12, optimiser="sgd", learning_rate=1.0)
+    run(recipe, tmp_path / "last")
+    run(replace(recipe, num_epochs=1, ema_decay=0.75), tmp_path / "average")
+    run(replace(recipe, batch_size=24), tmp_path / "first")
+    # The average begins with the weights after the first of two steps.
+    state = load_file(tmp_path / "average" / "checkpoint.safetensors")
+    kept = weights(tmp_path / "average")
+    last = weights(tmp_path / "last")
+    for name, value in kept.items():
+        assert torch.equal(state[f"weights.{name}"], last[name])
+        assert torch.equal(state[f"average.module.{name}"], value)
+    assert any(not torch.equal(value, last[name]) for name, value in kept.items())
+
+
+def test_the_learning_rate_follows_the_schedule(tmp_path: Path) -> None:
+    recipe = replace(TRANSFORMER, learning_rate=0.25)
+    run(recipe, tmp_path)
+    rates = [line["learning_rate"] for line in read_lines(tmp_path / "metrics.jsonl")]
+    expected = [0.25 * math.cos(math.pi * step / 24) ** 2 for step in range(12)]
+    assert rates == pytest.approx(expected)
+
+
+def test_a_run_on_videos_skips_a_broken_one_and_says_so(clips: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for subset in ("train", "test"):
+        (data / subset).mkdir()
+        for motion in MOTIONS:
+            (data / subset / motion).symlink_to(clips / subset / motion)
+    (data / "train" / "up").unlink()
+    (data / "train" / "up").mkdir()
+    (data / "train" / "up" / "broken.mp4").write_text("these are words")
+    for i in range(3):
+        (data / "train" / "up" / f"{i}.mp4").symlink_to(clips / "train" / "up" / f"{i}.mp4")
+    recipe = replace(TRANSFORMER, dataset="folder", dataset_arguments={}, num_epochs=1)
+    with pytest.raises(InputError, match=r"broken\.mp4"):
+        run(recipe, tmp_path / "strict", data=data)
+    summary = run(replace(recipe, on_error="skip"), tmp_path / "run", data=data)
+    assert len(summary["broken_clips"]) == 1
+    assert "broken.mp4" in summary["broken_clips"][0]
+
+
+def test_half_precision_trains(tmp_path: Path) -> None:
+    # accelerate settles precision once for a process.
+    recipe = replace(TRANSFORMER, precision="bf16", gradient_clip=1.0)
+    result = subprocess.run(
+        [sys.executable, *command(recipe, tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert result.returncode == 0, result.stderr
+    seen = losses(tmp_path / "run")
+    assert len(seen) == 12
+    assert all(math.isfinite(value) for value in seen)
+    assert all(value.dtype == torch.float32 for value in weights(tmp_path / "run").values())
+    with pytest.raises(InputError, match="another precision"):
+        run(recipe, tmp_path / "again")
+
+
+def test_the_board_gets_the_losses(run_folder: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(run_folder / "tensorboard"))
+    board.Reload()
+    events = board.Scalars("step/loss")
+    assert [event.step for event in events] == list(range(1, 13))
+    assert [event.value for event in events] == pytest.approx(losses(run_folder))
+
+
+def test_what_is_written_is_a_run(run_folder: Path) -> None:
+    made = read_run(run_folder)
+    assert made.recipe == TRANSFORMER
+    assert made.classes == MOTIONS
+    model = load_model(made)
+    for name, value in weights(run_folder).items():
+        assert torch.equal(model.state_dict()[name], value)
