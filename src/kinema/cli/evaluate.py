@@ -30,11 +30,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluate, and compare where it is asked for."""
-    from kinema.cli.quiet import quiet_libraries
     from kinema.recognition import compare, evaluate, write_comparison, write_evaluation
     from kinema.recognition.evaluation import Evaluation
-
-    quiet_libraries()
 
     def score(folder: Path) -> Evaluation:
         return evaluate(

@@ -46,7 +46,6 @@ def add_machine(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train to the end."""
-    from kinema.cli.quiet import quiet_libraries
     from kinema.recognition import finetune, read_recipe
     from kinema.recognition.processes import is_main_process
 
@@ -54,7 +53,6 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.on_error:
         settings.append(f"on_error={arguments.on_error}")
     recipe = read_recipe(arguments.recipe, settings=settings)
-    quiet_libraries()
     summary = finetune(
         recipe,
         arguments.output,
