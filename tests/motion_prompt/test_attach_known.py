@@ -155,8 +155,8 @@ def test_the_three_choices_of_pathways_differ_and_both_is_the_default():
 
 @pytest.mark.parametrize("pathways", ["slow", "fast"])
 def test_one_pathway_with_prompts_still_teaches_them(pathways):
-    model = with_motion_prompt(tiny("slowfast").eval(), pathways=pathways)
-    model(clip_of(model.facts, 9)).logits.square().sum().backward()
+    model = with_motion_prompt(tiny("slowfast").eval(), pathways=pathways).double()
+    model(clip_of(model.facts, 9).double()).logits.square().sum().backward()
     assert all(value.grad.abs() > 0 for value in model.prompt.parameters())
 
 
