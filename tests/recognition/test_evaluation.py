@@ -104,7 +104,9 @@ def test_an_evaluation_is_written(on_videos: Path, tmp_path: Path) -> None:
     right = sum(line["class"] == line["predicted"] for line in lines)
     assert written["top1"] == right / 9
     assert written["top5"] == 1
-    assert [line["clip"] for line in lines] == list(range(9))
+    assert [line["clip"] for line in lines] == [
+        f"{m}/{i}.mp4" for m in sorted(MOTIONS) for i in range(3)
+    ]
     with Image.open(tmp_path / "confusion.png") as picture:
         assert min(picture.size) > 200
 

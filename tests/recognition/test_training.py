@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from kinema.errors import InputError
-from kinema.recognition import Recipe, finetune, load_model, read_run
+from kinema.recognition import Recipe, finetune, load_model, new_model, read_run
 from kinema.recognition import training as loop
 from kinema.recognition.journal import read_lines
 from tests.recognition.tiny import CONVOLUTIONAL, MOTIONS, TRANSFORMER, write_recipe
@@ -216,19 +216,33 @@ def test_only_what_shall_learn_does(tmp_path: Path) -> None:
     assert changed == {"prompt.normalisation.m", "prompt.normalisation.n"}
 
 
+def test_every_epoch_has_an_order_of_its_own(tmp_path: Path) -> None:
+    run(replace(PLAIN, learning_rate=0.0), tmp_path)
+    seen = losses(tmp_path)
+    assert seen[:6] != seen[6:]
+    # Nothing learns, so the same clips come to the same mean.
+    assert sum(seen[:6]) == pytest.approx(sum(seen[6:]), rel=1e-5)
+
+
 def test_the_average_is_what_is_kept(tmp_path: Path) -> None:
-    recipe = replace(TRANSFORMER, num_epochs=1, batch_size=12, optimiser="sgd", learning_rate=1.0)
+    recipe = replace(PLAIN, num_epochs=1, batch_size=12, learning_rate=1.0, schedule="steps")
     run(recipe, tmp_path / "last")
-    run(replace(recipe, num_epochs=1, ema_decay=0.75), tmp_path / "average")
-    run(replace(recipe, batch_size=24), tmp_path / "first")
-    # The average begins with the weights after the first of two steps.
+    run(replace(recipe, ema_decay=0.75), tmp_path / "average")
     state = load_file(tmp_path / "average" / "checkpoint.safetensors")
-    kept = weights(tmp_path / "average")
-    last = weights(tmp_path / "last")
+    kept, last = weights(tmp_path / "average"), weights(tmp_path / "last")
     for name, value in kept.items():
         assert torch.equal(state[f"weights.{name}"], last[name])
         assert torch.equal(state[f"average.module.{name}"], value)
-    assert any(not torch.equal(value, last[name]) for name, value in kept.items())
+    # After two steps 0.75 of the first and 0.25 of the second: velocities v1 and v2 of the SGD.
+    name = "backbone.classifier.bias"
+    second = state[f"optimizer.{_index_of(name)}.momentum_buffer"]
+    torch.testing.assert_close(last[name] - kept[name], -0.75 * second)
+
+
+def _index_of(name: str) -> int:
+    """Place of a parameter of the backbone in the optimiser's state."""
+    model = new_model(TRANSFORMER, num_classes=3)
+    return [each for each, _ in model.named_parameters() if each.startswith("backbone")].index(name)
 
 
 def test_the_learning_rate_follows_the_schedule(tmp_path: Path) -> None:

@@ -50,6 +50,10 @@ class Source:
     recipe: Recipe
     training: bool
 
+    def name_of(self, index: int) -> str:
+        """What the data set calls a clip."""
+        return str(index) if self.clips is None else self.clips.clips[index].name
+
     def dataset(self, front_end: FrontEnd) -> ClipDataset:
         """Return these clips as a data set, normalised as a front end and its backbone want them.
 

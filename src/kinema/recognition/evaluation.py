@@ -35,12 +35,13 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of a run on its test clips, and what they were made from."""
+    """Scores of a run on its test clips, what they were made from, and the clips' names."""
 
     run: Run
     classes: tuple[str, ...]
     scores: Scores
     prediction: Prediction
+    names: tuple[str, ...]
     num_views: int
     num_crops: int
     broken_clips: tuple[str, ...]
@@ -169,6 +170,7 @@ def evaluate(
         classes=run.classes,
         scores=score(prediction.probabilities, prediction.labels),
         prediction=prediction,
+        names=tuple(test.name_of(index) for index in prediction.indices.tolist()),
         num_views=recipe.num_views,
         num_crops=recipe.num_crops,
         broken_clips=tuple(clips.errors),
@@ -178,8 +180,8 @@ def evaluate(
 def write_evaluation(evaluation: Evaluation, folder: str | Path) -> None:
     """Write `evaluation.json`, `predictions.jsonl` and `confusion.png`.
 
-    A line of the predictions names a clip by its place in the test list, with its class, the
-    likeliest class and the probabilities of both.
+    A line of the predictions names a clip, its class, the likeliest class and the probabilities
+    of both.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -188,8 +190,8 @@ def write_evaluation(evaluation: Evaluation, folder: str | Path) -> None:
 
     prediction, classes = evaluation.prediction, evaluation.classes
     lines = []
-    for index, label, shares in zip(
-        prediction.indices.tolist(),
+    for name, label, shares in zip(
+        evaluation.names,
         prediction.labels.tolist(),
         prediction.probabilities,
         strict=True,
@@ -197,7 +199,7 @@ def write_evaluation(evaluation: Evaluation, folder: str | Path) -> None:
         likeliest = int(shares.argmax())
         lines.append(
             {
-                "clip": index,
+                "clip": name,
                 "class": classes[label],
                 "predicted": classes[likeliest],
                 "probability_of_class": shares[label].item(),
