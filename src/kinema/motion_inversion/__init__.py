@@ -3,23 +3,52 @@
 from kinema.motion_inversion.attach import attach
 from kinema.motion_inversion.attachment import BRANCHES, Attachment, detach
 from kinema.motion_inversion.embedding import VALUE_MODES, debias
+from kinema.motion_inversion.generate import generate
+from kinema.motion_inversion.invert import InversionInterrupted, InversionStep, invert
 from kinema.motion_inversion.motion import Motion
+from kinema.motion_inversion.noise import (
+    NOISES,
+    blended,
+    ddim_inversion,
+    low_frequencies_of,
+    starting_noise,
+)
+from kinema.motion_inversion.objective import OBJECTIVES, denoising_loss, latent_weight
 from kinema.motion_inversion.origin import Origin
 from kinema.motion_inversion.parameters import VALUE_FORMS
+from kinema.motion_inversion.reference import Reference, read_reference
+from kinema.motion_inversion.settings import PAPER_SAMPLING, PRESETS, InversionSettings
 from kinema.motion_inversion.sites import BLOCK_CHOICES, LAYOUTS, Site, find_sites
 
 __all__ = [
     "BLOCK_CHOICES",
     "BRANCHES",
     "LAYOUTS",
+    "NOISES",
+    "OBJECTIVES",
+    "PAPER_SAMPLING",
+    "PRESETS",
     "VALUE_FORMS",
     "VALUE_MODES",
     "Attachment",
+    "InversionInterrupted",
+    "InversionSettings",
+    "InversionStep",
     "Motion",
     "Origin",
+    "Reference",
     "Site",
     "attach",
+    "blended",
+    "ddim_inversion",
     "debias",
+    "denoising_loss",
     "detach",
     "find_sites",
+    "generate",
+    "invert",
+    "latent_weight",
+    "low_frequencies_of",
+    "read_reference",
+    "starting_noise",
 ]

@@ -55,11 +55,11 @@ class Usage:
     def __post_init__(self) -> None:
         check_value_mode(self.value)
         for name in ("query_key_strength", "value_strength"):
-            object.__setattr__(self, name, _finite(name, getattr(self, name)))
+            object.__setattr__(self, name, finite_number(name, getattr(self, name)))
         if self.branch not in BRANCHES:
             raise InputError(f"branch is {self.branch!r}; expected one of {', '.join(BRANCHES)}")
         try:
-            start, end = (_finite("window", share) for share in self.window)
+            start, end = (finite_number("window", share) for share in self.window)
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"window is {self.window!r}; expected two shares of the steps, as (0.0, 0.4)"
@@ -252,7 +252,12 @@ def detach(target: Any) -> None:
         attachment.detach()
 
 
-def _finite(name: str, number: object) -> float:
+def finite_number(name: str, number: object) -> float:
+    """A number as a float.
+
+    Raises:
+        InputError: it is none, or NaN or infinite.
+    """
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise InputError(f"{name} is {number!r}; expected a number")
     if number != number or number in (float("inf"), float("-inf")):

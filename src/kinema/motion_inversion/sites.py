@@ -30,6 +30,7 @@ class Layout:
         num_frames: the usual length of a clip, from the configuration.
         max_frames: how many frames the model has positions for; None for any number.
         fixed_length: the model takes `max_frames` frames and no other number.
+        frames_argument: what its pipeline calls the number of frames.
     """
 
     attentions: str
@@ -39,6 +40,7 @@ class Layout:
     num_frames: Callable[[Any], int] = lambda config: 16
     max_frames: Callable[[Any], int | None] = lambda config: None
     fixed_length: bool = False
+    frames_argument: str = "num_frames"
 
 
 _LEVELS = r"(?:down_blocks\.\d+|mid_block|up_blocks\.\d+)"
@@ -73,6 +75,7 @@ LAYOUTS: dict[str, Layout] = {
         num_frames=lambda config: config.video_length,
         max_frames=lambda config: config.video_length,
         fixed_length=True,
+        frames_argument="video_length",
     ),
 }
 """The supported classes of diffusers models, by name."""

@@ -1,0 +1,140 @@
+"""How a motion is learned: every choice in one place, and two sets of them by name."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from kinema.errors import InputError
+from kinema.motion_inversion.embedding import check_value_mode
+from kinema.motion_inversion.objective import OBJECTIVES
+from kinema.motion_inversion.parameters import VALUE_FORMS
+
+PRECISIONS = ("model", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class InversionSettings:
+    """The settings of an inversion.
+
+    Attributes:
+        num_steps: steps of the optimiser.
+        learning_rate: of AdamW, constant.
+        weight_decay: of AdamW.
+        batch_size: noise levels at once.
+        accumulation: batches a step.
+        blocks: which blocks get embeddings: "paper", "all", or a regular expression.
+        query_key: learn query-key embeddings.
+        value: how value embeddings are kept: "full", "coarse", "low-rank", "none".
+        coarse_factor: of "coarse".
+        rank: of "low-rank".
+        training_value: what becomes of value embeddings while they are learned; as published
+            they are learned "raw" and debiased when used.
+        objective: "plain", "debiased" or "residual" (`denoising_loss`).
+        noise_levels: from which to which share of the noise schedule, 0 for clean and 1 for
+            noise, levels are drawn.
+        noise_power: how much more often high levels are drawn than low ones: their density grows
+            with this power of the level; 0 is uniform.
+        precision: of the denoiser: that of the "model", or mixed precision in another dtype.
+            "float16" is for accelerators; on the CPU it is float32.
+        gradient_checkpointing: compute layers again in the backward pass and keep less in memory.
+        patience: stop when the mean loss of so many steps is no better than that of as many
+            before; None to go on to the end.
+        min_improvement: how much better it has to be, as a share of it.
+        inversion_steps: of DDIM, to keep the clip's own noise with the motion; 0 for none.
+
+    Raises:
+        InputError: a value out of its range.
+    """
+
+    num_steps: int = 150
+    learning_rate: float = 0.02
+    weight_decay: float = 0.01
+    batch_size: int = 2
+    accumulation: int = 1
+    blocks: str = "paper"
+    query_key: bool = True
+    value: str = "full"
+    coarse_factor: int = 4
+    rank: int = 8
+    training_value: str = "raw"
+    objective: str = "plain"
+    noise_levels: tuple[float, float] = (0.0, 1.0)
+    noise_power: float = 0.0
+    precision: str = "model"
+    gradient_checkpointing: bool = False
+    patience: int | None = None
+    min_improvement: float = 0.01
+    inversion_steps: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "batch_size", "accumulation", "coarse_factor", "rank"):
+            self._check(name, "1 or more", getattr(self, name) >= 1)
+        for name in ("weight_decay", "noise_power", "min_improvement", "inversion_steps"):
+            self._check(name, "0 or more", getattr(self, name) >= 0)
+        self._check("learning_rate", "above 0", self.learning_rate > 0)
+        self._check("patience", "None, or 1 or more", self.patience is None or self.patience >= 1)
+        for name, choices in (
+            ("objective", OBJECTIVES),
+            ("precision", PRECISIONS),
+            ("value", VALUE_FORMS),
+        ):
+            self._check(name, f"one of {', '.join(choices)}", getattr(self, name) in choices)
+        check_value_mode(self.training_value)
+        self._check(
+            "training_value",
+            "a mode that leaves something to learn",
+            self.training_value != "none" or self.value == "none",
+        )
+        low, high = self.noise_levels
+        self._check("noise_levels", "two shares, 0 <= low < high <= 1", 0 <= low < high <= 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {**dataclasses.asdict(self), "noise_levels": list(self.noise_levels)}
+
+    def _check(self, name: str, expected: str, fine: bool) -> None:
+        if not fine:
+            raise InputError(f"{name} is {getattr(self, name)!r}; expected {expected}")
+
+
+PRESETS = {
+    "paper": InversionSettings(
+        num_steps=400,
+        learning_rate=0.02,
+        weight_decay=0.01,
+        batch_size=1,
+        blocks="paper",
+        value="full",
+        training_value="raw",
+        objective="plain",
+        precision="float16",
+        gradient_checkpointing=True,
+        inversion_steps=50,
+    ),
+    "default": InversionSettings(),
+}
+"""Settings by name: "paper" as published (arXiv 2403.20193, the authors' code), "default" ours."""
+
+PAPER_SAMPLING: dict[str, Any] = {
+    "num_steps": 30,
+    "guidance": 12.0,
+    "noise": "blend",
+    "noise_share": 0.5,
+    "value": "debiased",
+}
+"""Arguments of `generate` as published."""
+
+
+def settings_of(settings: InversionSettings | str) -> InversionSettings:
+    """The settings of a name, or those given.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if isinstance(settings, InversionSettings):
+        return settings
+    if settings not in PRESETS:
+        raise InputError(
+            f"settings is {settings!r}; expected one of {', '.join(PRESETS)}, or InversionSettings"
+        )
+    return PRESETS[settings]

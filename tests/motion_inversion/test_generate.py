@@ -1,0 +1,172 @@
+from typing import Any
+
+import pytest
+import torch
+
+from kinema.errors import InputError
+from kinema.motion_inversion import Motion, Origin, find_sites, generate
+from kinema.motion_inversion.origin import attentions_of
+from kinema.motion_inversion.parameters import new_embeddings
+from kinema.motion_inversion.sites import denoiser
+from tests.motion_inversion.clip import PROMPT
+
+FAST = {"num_steps": 2, "num_frames": 4}
+
+
+def _motion(pipe: Any, *, seed: int = 0, latents: bool = False) -> Motion:
+    model = denoiser(pipe)
+    generator = torch.Generator().manual_seed(seed)
+    tensors = new_embeddings(find_sites(model), num_frames=4, latent_size=(8, 8))
+    origin = Origin(type(model).__name__, attentions_of(model), 4, (8, 8))
+    return Motion(
+        {name: torch.randn(t.shape, generator=generator) for name, t in tensors.items()},
+        origin,
+        torch.randn(6, 4, 8, 8, generator=generator) if latents else None,
+    )
+
+
+def test_without_a_motion_it_is_the_pipeline(pipe: Any):
+    latents = torch.randn(6, 4, 8, 8, generator=torch.Generator().manual_seed(7))[None]
+    pipe.set_progress_bar_config(disable=True)
+    expected = pipe(
+        PROMPT,
+        num_frames=4,
+        num_inference_steps=2,
+        guidance_scale=5.0,
+        latents=latents,
+        output_type="pt",
+    ).frames[0]
+    found = generate(pipe, PROMPT, seed=7, guidance=5.0, **FAST)
+    assert found.shape == (4, 3, 64, 64)
+    assert torch.equal(found, expected)
+
+
+def test_the_same_seed_is_the_same_pixels_and_another_is_not(pipe: Any):
+    motion = _motion(pipe, latents=True)
+    arguments = {"motion": motion, "noise": "blend", "num_steps": 2}
+    first = generate(pipe, PROMPT, seed=1, **arguments)
+    assert torch.equal(generate(pipe, PROMPT, seed=1, **arguments), first)
+    assert not torch.equal(generate(pipe, PROMPT, seed=2, **arguments), first)
+    assert first.min() >= 0
+    assert first.max() <= 1
+    assert not denoiser(pipe)._forward_pre_hooks
+
+
+def test_a_motion_changes_the_video_as_its_arguments_say(pipelines: dict[str, Any]):
+    pipe = pipelines["animatediff"]
+    motion = _motion(pipe)
+    plain = generate(pipe, PROMPT, **FAST)
+    moved = generate(pipe, PROMPT, motion=motion, **FAST)
+    assert not torch.equal(moved, plain)
+    assert torch.equal(generate(pipe, PROMPT, motion=motion, strength=0.0, **FAST), plain)
+    with motion.on(pipe, value="raw", query_key=0.5, window=(0.0, 0.5), branch="conditional"):
+        expected = generate(pipe, PROMPT, **FAST)
+    found = generate(
+        pipe,
+        PROMPT,
+        motion=motion,
+        value="raw",
+        query_key=0.5,
+        window=(0.0, 0.5),
+        branch="conditional",
+        **FAST,
+    )
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, moved)
+
+
+def test_several_motions_have_weights(pipelines: dict[str, Any]):
+    pipe = pipelines["animatediff"]
+    a, b = _motion(pipe), _motion(pipe, seed=1)
+    pair = generate(pipe, PROMPT, motion=[(a, 0.5), (b, 0.25)], **FAST)
+    both = generate(pipe, PROMPT, motion=0.5 * a + 0.25 * b, **FAST)
+    torch.testing.assert_close(pair, both, atol=1e-3, rtol=0)
+    assert torch.equal(
+        generate(pipe, PROMPT, motion=[(a, 0.5), (b, 0)], **FAST),
+        generate(pipe, PROMPT, motion=[(a, 0.5)], **FAST),
+    )
+    assert torch.equal(
+        generate(pipe, PROMPT, motion=[(a, 0.5)], query_key=1.0, value_strength=0.4, **FAST),
+        generate(pipe, PROMPT, motion=a, query_key=0.5, value_strength=0.2, **FAST),
+    )
+
+
+def test_length_and_size_are_the_motions_unless_said(pipelines: dict[str, Any]):
+    pipe = pipelines["animatediff"]
+    motion = _motion(pipe)
+    assert generate(pipe, PROMPT, motion=motion, num_steps=1).shape == (4, 3, 64, 64)
+    other = generate(pipe, PROMPT, motion=motion, num_steps=1, num_frames=6, size=(64, 128))
+    assert other.shape == (6, 3, 64, 128)
+    assert generate(pipe, PROMPT, num_steps=1).shape == (16, 3, 64, 64)
+
+
+def test_the_starting_noise_holds_the_clips_own(pipelines: dict[str, Any]):
+    pipe = pipelines["animatediff"]
+    motion = _motion(pipe, latents=True)
+    seen: list[torch.Tensor] = []
+    hook = denoiser(pipe).register_forward_pre_hook(lambda module, args: seen.append(args[0][-1]))
+    generate(pipe, PROMPT, motion=motion, num_steps=1, noise="blend", noise_share=1.0)
+    generate(pipe, PROMPT, motion=motion, num_steps=1, noise="frequency", noise_cutoff=2.0)
+    generate(pipe, PROMPT, motion=motion, num_steps=1)
+    hook.remove()
+    assert motion.inverted_latents is not None
+    assert torch.equal(seen[0], motion.inverted_latents)
+    torch.testing.assert_close(seen[1], motion.inverted_latents, atol=1e-5, rtol=0)
+    assert not torch.allclose(seen[2], motion.inverted_latents)
+
+
+def test_the_pipelines_own_arguments_go_through(pipelines: dict[str, Any]):
+    pipe = pipelines["animatediff"]
+    plain = generate(pipe, PROMPT, **FAST)
+    assert not torch.equal(generate(pipe, PROMPT, negative_prompt="a red circle", **FAST), plain)
+
+
+def test_the_progress_bar_is_left_as_it_was(pipelines: dict[str, Any]):
+    pipe = pipelines["animatediff"]
+    pipe.set_progress_bar_config(disable=False, desc="mine")
+    generate(pipe, PROMPT, **FAST)
+    assert pipe._progress_bar_config == {"disable": False, "desc": "mine"}
+    pipe.set_progress_bar_config(disable=True)
+
+
+def test_offloaded_models_take_a_motion(untrained_weights: Any):
+    from accelerate import cpu_offload
+
+    from kinema.sprites import animatediff
+
+    pipe = animatediff(weights=untrained_weights)
+    motion = _motion(pipe)
+    expected = generate(pipe, PROMPT, motion=motion, **FAST)
+    # Weights are on no device at all but while their own layer runs.
+    cpu_offload(pipe.unet, execution_device="cpu")
+    assert any(parameter.is_meta for parameter in pipe.unet.parameters())
+    with motion.on(pipe.unet):
+        latents = torch.randn(2, 6, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+        text = torch.zeros(8, 20, 96)
+        offloaded = pipe.unet(latents, torch.tensor(500), encoder_hidden_states=text).sample
+    again = animatediff(weights=untrained_weights)
+    with motion.on(again.unet):
+        plain = again.unet(latents, torch.tensor(500), encoder_hidden_states=text).sample
+    assert torch.equal(offloaded, plain)
+    assert torch.equal(generate(again, PROMPT, motion=motion, **FAST), expected)
+
+
+def test_what_cannot_be_made_is_refused(pipelines: dict[str, Any]):
+    pipe, other = pipelines["animatediff"], pipelines["text_to_video"]
+    motion = _motion(pipe)
+    for arguments, sentence in (
+        ({"motion": _motion(other)}, "learned on a UNet3DConditionModel and this is a UNetMotion"),
+        ({"num_frames": 40}, "num_frames is 40 and this model has positions for 32"),
+        ({"num_steps": 0}, "num_steps is 0"),
+        ({"size": (60, 64)}, "size is 60x64"),
+        ({"motion": motion, "noise": "blend"}, "kept without inverted latents"),
+        ({"noise": "blend"}, "noise is 'blend' without a motion"),
+        ({"noise": "pink"}, "noise is 'pink'; expected one of"),
+        ({"motion": motion, "strength": "high"}, "strength is 'high'"),
+        ({"motion": motion, "value": "blurred"}, "value is 'blurred'"),
+        ({"motion": [motion]}, "motion holds a Motion; expected a Motion, or a list of pairs"),
+        ({"motion": [(motion, "half")]}, "the weight of a motion is 'half'"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            generate(pipe, PROMPT, **{**FAST, **arguments})
+    assert not denoiser(pipe)._forward_pre_hooks
