@@ -1,3 +1,4 @@
+import sys
 from typing import Any
 
 import pytest
@@ -94,10 +95,20 @@ def test_the_short_side_is_drawn_from_its_range() -> None:
     assert make(training=False, short_side=(9, 12)).draw_short_side(seeded(0)) == 8
 
 
-def test_the_global_generator_is_left_alone() -> None:
-    state = torch.random.get_rng_state()
-    make()(numbered(12, 12), seeded(0))
-    assert torch.equal(torch.random.get_rng_state(), state)
+def test_the_global_generator_is_neither_used_nor_moved() -> None:
+    crops = []
+    for seed in range(8):
+        torch.manual_seed(seed)
+        state = torch.random.get_rng_state()
+        crops.append(make()(numbered(12, 12), seeded(0)))
+        assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(torch.equal(crop, crops[0]) for crop in crops)
+
+
+def test_kornia_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kornia.augmentation", None)
+    with pytest.raises(InputError, match=r"needs kornia; install kinema\[recognition\]"):
+        make()
 
 
 @pytest.mark.parametrize(

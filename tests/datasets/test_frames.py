@@ -70,10 +70,11 @@ def test_a_broken_stride_keeps_the_pace() -> None:
 
 
 def test_a_stride_too_large_shrinks_to_the_whole_clip() -> None:
-    for num_frames_in_clip in range(9, 200):
-        (only,) = views(num_frames_in_clip, 9, stride=32, num_views=1)
-        assert (only[0], only[-1]) == (0, num_frames_in_clip - 1)
-        assert len(set(only)) == 9
+    for num_frames in (9, 14, 17, 50):
+        for num_frames_in_clip in range(num_frames, 400):
+            (only,) = views(num_frames_in_clip, num_frames, stride=99, num_views=1)
+            assert (only[0], only[-1]) == (0, num_frames_in_clip - 1)
+            assert len(set(only)) == num_frames
 
 
 def test_views_without_stride_interleave() -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,11 @@ def test_worker_processes_change_nothing(root: Path, start_method: str, num_work
         assert order(found) == order(expected)
         for index, values in pictures(found).items():
             assert torch.equal(values, pictures(expected)[index])
+
+
+def test_every_core_gets_a_worker() -> None:
+    batches = loader(Numbers(4), batch_size=2, shuffle=False)
+    assert batches.num_workers == len(os.sched_getaffinity(0))
 
 
 def test_workers_have_one_thread_and_see_the_epoch() -> None:

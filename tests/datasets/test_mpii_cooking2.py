@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import h5py
@@ -77,6 +78,12 @@ def test_videos_are_found_here_or_in_videos(root: Path) -> None:
     assert clips.missing == ("s08-d02-cam-002_41_90",)
     touch(root / "s08-d02-cam-002.avi")
     assert len(mpii_cooking2(root, subset="train", require="all")) == 3
+
+
+def test_h5py_is_asked_for_where_it_is_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(InputError, match=r"needs h5py; install kinema\[recognition\]"):
+        mpii_cooking2(root, subset="train")
 
 
 def test_bad_input_is_one_sentence(root: Path) -> None:

@@ -25,6 +25,7 @@ def write(root: Path, text: str) -> Path:
         'a.mp4,0\nb c.mp4,1\n"sub/d,e.mp4",1\n',
         'path,label\r\na.mp4, 0\r\nb c.mp4, 1\r\n"sub/d,e.mp4", 1',
         "\ufeffvideo class\na.mp4 0 \nb c.mp4 1 \n\nsub/d,e.mp4 1\n",
+        "\ufeffa.mp4 0\nb c.mp4 1\nsub/d,e.mp4 1\n",
         "a.mp4\t0\nb c.mp4\t1\nsub/d,e.mp4\t1",
     ],
 )
