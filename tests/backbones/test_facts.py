@@ -69,6 +69,10 @@ def test_facts_of_a_transformers_module_come_from_its_configuration(name):
     assert facts.hub_id is None
 
 
+def test_the_ratio_of_a_slowfasts_frames_is_its_own():
+    assert facts_of(tiny("slowfast", frame_ratio=8, num_frames=16)).frame_ratio == 8
+
+
 def test_a_subclass_is_known_and_another_module_is_not():
     class Mine(type(tiny("x3d"))):
         pass
