@@ -101,6 +101,16 @@ def test_all_frames_of_a_clip_are_cropped_and_mirrored_alike(tmp_path: Path) -> 
     assert max(float((a - seen[0]).abs().mean()) for a in seen) > 0.1
 
 
+def test_two_clips_of_an_epoch_are_drawn_apart(clips: ClipList) -> None:
+    twins = ClipList("d", ("jump",), (clips.clips[0],) * 2)
+    dataset = make(twins)
+    drawn = []
+    for epoch in range(6):
+        dataset.set_epoch(epoch)
+        drawn.append([numbers(dataset[i]["pixel_values"]) for i in (0, 1)])
+    assert any(first != second for first, second in drawn)
+
+
 def test_the_global_generator_is_left_alone(clips: ClipList) -> None:
     state = torch.random.get_rng_state()
     make(clips)[0]
