@@ -85,6 +85,7 @@ def test_a_recipe_comes_back_from_its_own_values() -> None:
         ("momentum=1", "less than 1"),
         ("ema_decay=1.5", "less than 1"),
         ("gradient_clip=0", "more than 0"),
+        ("num_warmup_epochs=1", "less than num_epochs"),
         ("num_crops=4", "num_crops is 4"),
         ("short_side=[256]", "two lengths"),
         ("flip=1", "true or false"),

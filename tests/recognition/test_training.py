@@ -253,6 +253,20 @@ def test_the_learning_rate_follows_the_schedule(tmp_path: Path) -> None:
     assert rates == pytest.approx(expected)
 
 
+def test_the_schedule_scales_the_learning_rate(tmp_path: Path) -> None:
+    steps = replace(PLAIN, schedule="steps", num_epochs=1)
+    run(replace(steps, learning_rate=0.1), tmp_path / "full")
+    halved = replace(steps, learning_rate=0.2, step_epochs=(0,), step_rates=(0.5,))
+    run(halved, tmp_path / "halved")
+    assert_same(tmp_path / "full", tmp_path / "halved")
+
+
+def test_testing_on_the_way_changes_nothing(tmp_path: Path) -> None:
+    run(CONVOLUTIONAL, tmp_path / "untested")
+    run(replace(CONVOLUTIONAL, epochs_between_tests=1), tmp_path / "tested")
+    assert_same(tmp_path / "untested", tmp_path / "tested")
+
+
 def test_a_run_on_videos_skips_a_broken_one_and_says_so(clips: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import Tensor
 
 from kinema.errors import InputError
 from kinema.files import replacing
+from kinema.recognition.learner import Learner
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -39,20 +39,6 @@ class Progress:
     recipe: dict[str, Any]
     num_processes: int
     num_clips: int
-
-
-@dataclass(frozen=True)
-class Learner:
-    """What a step changes: the model, the moving average of its weights, the optimiser."""
-
-    model: nn.Module
-    averaged: AveragedModel | None
-    optimizer: torch.optim.Optimizer
-
-    @property
-    def kept(self) -> Any:
-        """The model that a run is to give: of the average where there is one."""
-        return self.model if self.averaged is None else self.averaged.module
 
 
 def save_checkpoint(folder: Path, learner: Learner, progress: Progress) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kinema import motion_prompt
@@ -138,6 +138,22 @@ def check_batch_norm(model: nn.Module, *, batch_size: int) -> None:
             "batch_size is 1, and the backbone normalises over its batch (batch norm), for which "
             "one clip is too few; give batch_size 2 or more"
         )
+
+
+def prompt_diagnostics(model: MotionPromptClassifier, attention: Tensor) -> dict[str, Any]:
+    """Return what the prompt has become, for a journal; nothing for another front end.
+
+    Args:
+        model: with the prompt.
+        attention: maps that it gave, `(B, T, H, W)`.
+    """
+    prompt = model.prompt
+    if not isinstance(prompt, MotionPrompt):
+        return {}
+    parameters = prompt.normalisation.named_parameters()
+    learned = {f"prompt_{name}": value.item() for name, value in parameters}
+    found = prompt.diagnostics(attention).as_dict()
+    return learned | {f"prompt_{name}": value for name, value in found.items()}
 
 
 def _sizes(recipe: Recipe) -> dict[str, Any]:

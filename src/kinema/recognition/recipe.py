@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kinema.errors import InputError
+from kinema.recognition.settings import set_value, typed
 
 OPTIMISERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "steps")
@@ -138,7 +139,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            object.__setattr__(self, each.name, _typed(each, getattr(self, each.name)))
+            object.__setattr__(
+                self, each.name, typed(each.name, each.type, getattr(self, each.name))
+            )
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InputError(
@@ -154,6 +157,11 @@ class Recipe:
                 raise InputError(f"{name} is {value}; give 0 or more and less than 1")
         if self.gradient_clip is not None and not self.gradient_clip > 0:
             raise InputError(f"gradient_clip is {self.gradient_clip}; give more than 0")
+        if self.num_warmup_epochs >= self.num_epochs:
+            raise InputError(
+                f"num_warmup_epochs is {self.num_warmup_epochs}; give less than num_epochs, "
+                f"{self.num_epochs}"
+            )
         if self.num_crops > 3:
             raise InputError(f"num_crops is {self.num_crops}; give 1 (the middle) to 3")
         if self.short_side and len(self.short_side) != 2:
@@ -219,7 +227,7 @@ def read_recipe(source: str | Path, *, settings: Iterable[str] = ()) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"recipe {source} is not TOML: {error}") from error
     for setting in settings:
-        _set(values, setting)
+        set_value(values, setting)
     return recipe_of(values, name=str(source))
 
 
@@ -243,55 +251,3 @@ def recipe_of(values: dict[str, Any], *, name: str) -> Recipe:
     if missing := [key for key in required if key not in values]:
         raise InputError(f"recipe {name} lacks {', '.join(missing)}; add what is missing")
     return Recipe(**values)
-
-
-def _set(values: dict[str, Any], setting: str) -> None:
-    """Put one "key=value" into the values of a recipe."""
-    key, equals, text = setting.partition("=")
-    if not equals or not key:
-        raise InputError(f"setting {setting!r} is not key=value; write for example num_epochs=3")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *tables, last = key.split(".")
-    for table in tables:
-        values = values.setdefault(table, {})
-        if not isinstance(values, dict):
-            raise InputError(f"setting {setting!r} names a part of {table}, which is no table")
-    values[last] = value
-
-
-def _typed(each: "dataclasses.Field[Any]", value: Any) -> Any:
-    """Return a setting as its field's type, or refuse it."""
-    kind = each.type.__name__ if isinstance(each.type, type) else str(each.type)
-    if value is None and "None" in kind:
-        return None
-    if kind.startswith("tuple"):
-        number = int if "int" in kind else (int, float)
-        if isinstance(value, (list, tuple)) and all(_is_number(item, number) for item in value):
-            return tuple(value)
-        raise InputError(f"{each.name} is {value!r}; give a list of numbers")
-    if kind.startswith("dict"):
-        if isinstance(value, dict):
-            return value
-        raise InputError(f"{each.name} is {value!r}; give a table")
-    if kind == "bool":
-        if isinstance(value, bool):
-            return value
-        raise InputError(f"{each.name} is {value!r}; give true or false")
-    if kind == "str":
-        if isinstance(value, str):
-            return value
-        raise InputError(f"{each.name} is {value!r}; give a word")
-    if kind == "int":
-        if _is_number(value, int):
-            return value
-        raise InputError(f"{each.name} is {value!r}; give a whole number")
-    if _is_number(value, (int, float)):
-        return float(value)
-    raise InputError(f"{each.name} is {value!r}; give a number")
-
-
-def _is_number(value: Any, kind: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)

@@ -18,8 +18,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 from tqdm import tqdm
 
 from kinema.datasets import ClipLoader, collate
@@ -27,14 +26,10 @@ from kinema.datasets.clip_dataset import seeded
 from kinema.errors import InputError
 from kinema.files import output_folder, replacing
 from kinema.motion_prompt import (
-    MotionPrompt,
-    MotionPromptClassifier,
     from_canonical,
-    parameter_groups,
 )
 from kinema.recognition.checkpoint import (
     CHECKPOINT,
-    Learner,
     Progress,
     load_checkpoint,
     save_checkpoint,
@@ -43,7 +38,8 @@ from kinema.recognition.data import find_clips
 from kinema.recognition.evaluation import predict
 from kinema.recognition.interruption import interruptions
 from kinema.recognition.journal import EPOCHS, METRICS, Journal, read_lines
-from kinema.recognition.model import check_batch_norm, new_model, save_weights
+from kinema.recognition.learner import new_learner
+from kinema.recognition.model import check_batch_norm, new_model, prompt_diagnostics, save_weights
 from kinema.recognition.order import Order
 from kinema.recognition.processes import new_accelerator
 from kinema.recognition.recipe import Recipe
@@ -132,9 +128,7 @@ class _FineTuning:
         )
         self.num_steps = recipe.num_epochs * self.order.num_steps
         self.model.to(accelerator.device)
-        self.learner = Learner(
-            self.model, _average(self.model, recipe), _optimiser(self.model, recipe)
-        )
+        self.learner = new_learner(self.model, recipe)
         self.step = 0
 
     def open(self, folder: Path) -> None:
@@ -244,7 +238,7 @@ class _FineTuning:
             lines = read_lines(self.folder / METRICS)[-self.order.num_steps :]
             for name in ("loss", "variation", "top1"):
                 line[name] = fmean(each[name] for each in lines)
-            line |= _diagnostics(self.model, attention)
+            line |= prompt_diagnostics(self.model, attention)
             self.journal.add_epoch(line)
 
     def _test(self) -> dict[str, float]:
@@ -304,41 +298,6 @@ class _FineTuning:
         }
 
 
-def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    groups = parameter_groups(
-        model,
-        lr=recipe.learning_rate,
-        prompt_lr=recipe.prompt_learning_rate,
-        weight_decay=recipe.weight_decay,
-    )
-    learning = []
-    for group in groups:
-        parameters = [each for each in group["params"] if each.requires_grad]
-        if parameters:
-            learning.append(group | {"params": parameters, "highest_lr": group["lr"]})
-    if recipe.optimiser == "sgd":
-        return torch.optim.SGD(learning, momentum=recipe.momentum)
-    return torch.optim.AdamW(learning)
-
-
-def _average(model: nn.Module, recipe: Recipe) -> AveragedModel | None:
-    if recipe.ema_decay is None:
-        return None
-    rule = get_ema_multi_avg_fn(recipe.ema_decay)
-    return AveragedModel(model, multi_avg_fn=rule, use_buffers=False)
-
-
 def _seed(*numbers: int) -> None:
     """Set torch's random states to a stream that is these numbers' own."""
     torch.manual_seed(seeded(*numbers).initial_seed())
-
-
-def _diagnostics(model: MotionPromptClassifier, attention: Tensor) -> dict[str, Any]:
-    """What the prompt has become; nothing for another front end."""
-    prompt = model.prompt
-    if not isinstance(prompt, MotionPrompt):
-        return {}
-    parameters = prompt.normalisation.named_parameters()
-    learned = {f"prompt_{name}": value.item() for name, value in parameters}
-    found = prompt.diagnostics(attention).as_dict()
-    return learned | {f"prompt_{name}": value for name, value in found.items()}
