@@ -261,6 +261,15 @@ def test_the_schedule_scales_the_learning_rate(tmp_path: Path) -> None:
     assert_same(tmp_path / "full", tmp_path / "halved")
 
 
+def test_the_gradient_is_clipped(tmp_path: Path) -> None:
+    recipe = replace(PLAIN, num_epochs=1, batch_size=24, momentum=0.0, weight_decay=0.0)
+    run(replace(recipe, learning_rate=0.0), tmp_path / "before")
+    run(replace(recipe, learning_rate=1.0, gradient_clip=0.01), tmp_path / "after")
+    before, after = weights(tmp_path / "before"), weights(tmp_path / "after")
+    moved = torch.cat([(after[name] - value).flatten() for name, value in before.items()])
+    assert moved.norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
 def test_testing_on_the_way_changes_nothing(tmp_path: Path) -> None:
     run(CONVOLUTIONAL, tmp_path / "untested")
     run(replace(CONVOLUTIONAL, epochs_between_tests=1), tmp_path / "tested")
