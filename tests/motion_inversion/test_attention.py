@@ -522,3 +522,43 @@ def test_detach_takes_every_motion_off():
 def test_a_usage_that_makes_no_sense_is_refused(usage: dict[str, Any], sentence: str):
     with pytest.raises(InputError, match=sentence):
         Usage(**usage)
+
+
+def _ip_adapter(model: Any) -> dict[str, Any]:
+    """Weights of an IP-Adapter in the form in which they are published."""
+    crossing = [
+        module
+        for name, module in model.named_modules()
+        if name.endswith("attn2") and "motion_modules" not in name
+    ]
+    generator = torch.Generator().manual_seed(0)
+    layers = {
+        f"{2 * index + 1}.to_{which}_ip.weight": torch.randn(
+            module.inner_dim, module.cross_attention_dim, generator=generator
+        )
+        for index, module in enumerate(crossing)
+        for which in "kv"
+    }
+    projection = {
+        "proj.weight": torch.randn(4 * 8, 6, generator=generator),
+        "proj.bias": torch.zeros(4 * 8),
+        "norm.weight": torch.ones(8),
+        "norm.bias": torch.zeros(8),
+    }
+    return {"image_proj": projection, "ip_adapter": layers}
+
+
+def test_an_ip_adapter_and_a_motion_go_together():
+    tiny = TINY[1]
+    model: Any = tiny.model(torch.float32)
+    model._load_ip_adapter_weights([_ip_adapter(model)], low_cpu_mem_usage=False)
+    picture = torch.randn(2, 1, 6, generator=torch.Generator().manual_seed(5))
+    inputs = tiny.inputs(torch.float32) | {"added_cond_kwargs": {"image_embeds": [picture]}}
+    base, sites = output(model, inputs), find_sites(model)
+    attachment = Attachment(model, _embeddings(sites, tiny), sites, RAW)
+    moved = output(model, inputs)
+    attachment.detach()
+    assert not torch.allclose(moved, base)
+    assert torch.equal(output(model, inputs), base)
+    other = inputs | {"added_cond_kwargs": {"image_embeds": [-picture]}}
+    assert not torch.allclose(output(model, other), base)
