@@ -16,7 +16,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     ).add_subparsers(dest="action", metavar="ACTION", required=True)
 
     train = group.add_parser("train", help="train one stage; resumes where it was interrupted")
-    train.add_argument("stage", help="autoencoder, text-to-image, text-to-video or animatediff")
+    train.add_argument(
+        "stage", help="one of: autoencoder, text-to-image, motion-words, text-to-video, animatediff"
+    )
     train.add_argument("--recipe", type=Path, metavar="TOML", help="settings other than the usual")
     _add_runs(train)
     train.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from kinema.errors import InputError
 
-STAGES = ("autoencoder", "text-to-image", "text-to-video", "animatediff")
+STAGES = ("autoencoder", "text-to-image", "motion-words", "text-to-video", "animatediff")
 """In the order in which they are trained: each needs those before it, but for the last two, which
-need only the first two."""
+need only the first three."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from kinema.sprites.training.recipe import STAGES
 
 _PARTS_OF_STAGE = {
     "autoencoder": ("vae",),
-    "text-to-image": ("text_encoder",),
+    "text-to-image": (),
+    "motion-words": ("text_encoder",),
     "text-to-video": ("unet3d",),
     # Its image U-Net, whose cross-attention has learned the words of motion.
     "animatediff": ("unet", "motion_adapter"),
@@ -36,8 +37,8 @@ def ship(runs: str | Path, folder: str | Path) -> dict[str, Any]:
     """
     runs = Path(runs)
     finished = [stage for stage in STAGES if (runs / stage / "export").is_dir()]
-    if not {"autoencoder", "text-to-image"} <= set(finished):
-        raise InputError(f"{runs} has no finished autoencoder and text-to-image stage; train them")
+    if missing := [stage for stage in STAGES[:3] if stage not in finished]:
+        raise InputError(f"{runs} has no finished {', '.join(missing)}; train them first")
     made = {"commit": commit_of_tree(), "stages": {stage: _how(runs / stage) for stage in finished}}
     with filling(folder) as temporary:
         for stage in finished:

@@ -1,4 +1,4 @@
-"""The four stages: what each trains, on what loss, and what it leaves behind."""
+"""The stages: what each trains, on what loss, and what it leaves behind."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kinema.errors import InputError
 from kinema.sprites import models
 from kinema.sprites.render import render
 from kinema.sprites.scenes import Nuisances, sample_captions, sample_scenes
 from kinema.sprites.tokenizer import MAX_TOKENS, build_tokenizer
+from kinema.sprites.training.exports import load_export
 from kinema.sprites.training.latents import LatentPool, latent_pool
+from kinema.sprites.training.motion_words import MotionWordsStage
 from kinema.sprites.training.preview import sample_videos, save_grid
 from kinema.sprites.training.recipe import STAGES, Recipe
 
@@ -152,7 +153,7 @@ class TextToVideoStage(DiffusionStage):
     def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
         super().__init__(recipe, runs, device)
         torch.manual_seed(recipe.seed)
-        self.text_encoder = load_export(runs, "text-to-image", "text_encoder").to(device)
+        self.text_encoder = load_export(runs, "motion-words", "text_encoder").to(device)
         image_unet = load_export(runs, "text-to-image", "unet")
         # As in evaluation, without the dropout of the class's temporal convolutions: a model this
         # small, which sees each video a few times, has nothing to spare.
@@ -193,7 +194,7 @@ class AnimateDiffStage(DiffusionStage):
 
         super().__init__(recipe, runs, device)
         torch.manual_seed(recipe.seed)
-        self.text_encoder = load_export(runs, "text-to-image", "text_encoder").to(device)
+        self.text_encoder = load_export(runs, "motion-words", "text_encoder").to(device)
         self.image_unet = load_export(runs, "text-to-image", "unet")
         unet = UNetMotionModel.from_unet2d(self.image_unet, models.new_motion_adapter())
         for name, parameter in unet.named_parameters():
@@ -238,33 +239,13 @@ def new_stage(recipe: Recipe, runs: str | Path, *, device: str | torch.device = 
         InputError: a stage that this one starts from has not been trained there.
     """
     torch.manual_seed(recipe.seed)
-    kinds = (AutoencoderStage, TextToImageStage, TextToVideoStage, AnimateDiffStage)
+    kinds = (
+        AutoencoderStage,
+        TextToImageStage,
+        MotionWordsStage,
+        TextToVideoStage,
+        AnimateDiffStage,
+    )
     return dict(zip(STAGES, kinds, strict=True))[recipe.stage](
         recipe, Path(runs), torch.device(device)
-    )
-
-
-def load_export(runs: Path, stage: str, part: str) -> Any:
-    """Load one part that a finished stage has left in `runs`, in float32, frozen.
-
-    Raises:
-        InputError: it is not there.
-    """
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel
-
-    folder = runs / stage / "export" / part
-    if not folder.is_dir():
-        raise InputError(f"{folder} is missing; run 'kinema sprites train {stage}' first")
-    classes: dict[str, Any] = {
-        "vae": AutoencoderKL,
-        "unet": UNet2DConditionModel,
-        "text_encoder": CLIPTextModel,
-    }
-    return (
-        classes[part]
-        .from_pretrained(folder, local_files_only=True)
-        .float()
-        .eval()
-        .requires_grad_(False)
     )
