@@ -36,7 +36,10 @@ def test_importing_kinema_imports_no_heavy_library() -> None:
     assert result.stdout.strip() == "[]"
 
 
-def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_of_the_readme_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     torch.manual_seed(0)
     for block in blocks("python"):

@@ -4,7 +4,12 @@ from kinema.motion_inversion.attach import attach
 from kinema.motion_inversion.attachment import BRANCHES, Attachment, detach
 from kinema.motion_inversion.embedding import VALUE_MODES, debias
 from kinema.motion_inversion.generate import generate
-from kinema.motion_inversion.invert import InversionInterrupted, InversionStep, invert
+from kinema.motion_inversion.invert import (
+    InversionInterrupted,
+    InversionStep,
+    fitted_reference,
+    invert,
+)
 from kinema.motion_inversion.motion import Motion
 from kinema.motion_inversion.noise import (
     NOISES,
@@ -16,6 +21,7 @@ from kinema.motion_inversion.noise import (
 from kinema.motion_inversion.objective import OBJECTIVES, denoising_loss, latent_weight
 from kinema.motion_inversion.origin import Origin
 from kinema.motion_inversion.parameters import VALUE_FORMS
+from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
 from kinema.motion_inversion.reference import Reference, read_reference
 from kinema.motion_inversion.settings import PAPER_SAMPLING, PRESETS, InversionSettings
 from kinema.motion_inversion.sites import BLOCK_CHOICES, LAYOUTS, Site, find_sites
@@ -23,6 +29,7 @@ from kinema.motion_inversion.sites import BLOCK_CHOICES, LAYOUTS, Site, find_sit
 __all__ = [
     "BLOCK_CHOICES",
     "BRANCHES",
+    "EMBEDDED",
     "LAYOUTS",
     "NOISES",
     "OBJECTIVES",
@@ -45,9 +52,11 @@ __all__ = [
     "denoising_loss",
     "detach",
     "find_sites",
+    "fitted_reference",
     "generate",
     "invert",
     "latent_weight",
+    "load_pipeline",
     "low_frequencies_of",
     "read_reference",
     "starting_noise",

@@ -23,9 +23,9 @@ from kinema.motion_inversion.learner import Learner
 from kinema.motion_inversion.motion import Motion
 from kinema.motion_inversion.noise import ddim_inversion
 from kinema.motion_inversion.origin import Origin, attentions_of, model_class_of
-from kinema.motion_inversion.reference import Video, read_reference
+from kinema.motion_inversion.reference import Reference, Video, read_reference
 from kinema.motion_inversion.settings import InversionSettings, settings_of
-from kinema.motion_inversion.sites import configuration, layout
+from kinema.motion_inversion.sites import configuration, denoiser, layout
 
 
 class InversionInterrupted(KeyboardInterrupt):
@@ -109,13 +109,8 @@ def invert(
     if checkpoint_every < 1:
         raise InputError(f"checkpoint_every is {checkpoint_every}; expected 1 or more")
     denoiser = denoiser_of(pipe, prompt)
-    row, config = layout(denoiser.model), configuration(denoiser.model)
-    reference = read_reference(
-        video,
-        num_frames=num_frames or row.num_frames(config),
-        size=checked_size(size or default_size(pipe), pipe.vae_scale_factor),
-        fixed_length=row.fixed_length,
-        frames_per_second=frames_per_second,
+    reference = fitted_reference(
+        pipe, video, num_frames=num_frames, size=size, frames_per_second=frames_per_second
     )
     check_length(denoiser.model, len(reference.video))
     latents = latents_of(pipe, reference.video)
@@ -143,6 +138,29 @@ def invert(
             denoiser_of(pipe, ""), latents, pipe.scheduler, num_steps=chosen.inversion_steps
         )[0].cpu()
     return learner.motion(inverted)
+
+
+def fitted_reference(
+    pipe: Any,
+    video: Video,
+    *,
+    num_frames: int | None = None,
+    size: tuple[int, int] | None = None,
+    frames_per_second: float | None = None,
+) -> Reference:
+    """The clip as `invert` learns it: in the length and size that a pipeline makes.
+
+    Args and errors are those of `invert`.
+    """
+    model: Any = denoiser(pipe)
+    row, config = layout(model), configuration(model)
+    return read_reference(
+        video,
+        num_frames=num_frames or row.num_frames(config),
+        size=checked_size(size or default_size(pipe), pipe.vae_scale_factor),
+        fixed_length=row.fixed_length,
+        frames_per_second=frames_per_second,
+    )
 
 
 def _run(

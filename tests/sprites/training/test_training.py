@@ -15,10 +15,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from kinema.errors import InputError
-from kinema.sprites import animatediff, made_with, text_to_video
+from kinema.sprites import MOTIONS, animatediff, made_with, text_to_video
+from kinema.sprites.tokenizer import build_tokenizer
 from kinema.sprites.training import STAGES, Recipe, new_stage, preview, train
+from kinema.sprites.training.exports import load_export
 from kinema.sprites.training.latents import latent_pool
 from kinema.sprites.training.loop import _moving_average, learning_rate
+from kinema.sprites.training.motion_words import distances_of_motions
 from kinema.sprites.training.ship import ship
 
 RECIPE = Recipe(
@@ -95,7 +98,9 @@ def test_every_stage_makes_pictures_to_look_at(
     before = stage.trained.training
     stage.sample(stage.trained, tmp_path / "picture.png")
     with Image.open(tmp_path / "picture.png") as picture:
-        assert picture.size[0] % 64 == picture.size[1] % 64 == 0
+        # Frames, but for the stage that makes none: how far apart captions of any two motions are.
+        side = len(MOTIONS) if name == "motion-words" else 64
+        assert picture.size[0] % side == picture.size[1] % side == 0
     assert stage.trained.training == before
 
 
@@ -163,13 +168,15 @@ def test_latents_are_made_again_for_another_seed_but_not_for_the_same(
 ) -> None:
     autoencoder = new_stage(replace(RECIPE, stage="text-to-image"), runs).autoencoder
     first = latent_pool(autoencoder, tmp_path, num_videos=2, seed=0)
-    shard = next(tmp_path.glob("*.safetensors"))
+    (shard,) = tmp_path.rglob("*.safetensors")
     before = shard.stat().st_mtime_ns
     again = latent_pool(autoencoder, tmp_path, num_videos=2, seed=0)
     assert shard.stat().st_mtime_ns == before
     assert torch.equal(first.latents[0], again.latents[0])
     other = latent_pool(autoencoder, tmp_path, num_videos=2, seed=1)
     assert not torch.equal(first.latents[0], other.latents[0])
+    # The first seed's are still there: two runs side by side do not undo each other's work.
+    assert shard.stat().st_mtime_ns == before
 
 
 def test_the_average_forgets_the_untrained_weights() -> None:
@@ -182,6 +189,38 @@ def test_the_average_forgets_the_untrained_weights() -> None:
     average = [torch.tensor([1.0])]
     update(average, [torch.tensor([0.0])], 10**6)
     assert average[0].item() == pytest.approx(0.999)
+
+
+def test_the_text_encoder_gets_the_words_of_motion_back_and_keeps_the_rest(
+    runs: Path, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, stage="motion-words", num_steps=150, batch_size=16, learning_rate=3e-3)
+    recipe = replace(recipe, motion_share=0.7, ema_decay=0.9)
+    stage = new_stage(recipe, runs)
+    # An encoder that has forgotten them: the words are one word to it.
+    words = stage.codes.isfinite().all(dim=1).nonzero()[:, 0]
+    assert len(words) == 17
+    for encoder in (stage.before, stage.trained):
+        table = encoder.get_input_embeddings().weight.data
+        table[words] = table[words[0]].clone()
+    forgotten = distances_of_motions(stage.before)
+    before = hidden_states(stage.before)
+    train(stage, recipe, tmp_path)
+    after = load_export(tmp_path.parent, tmp_path.name, "text_encoder")
+    learned = distances_of_motions(after)
+    left, right = (list(MOTIONS).index(name) for name in ("left", "right"))
+    assert forgotten[0, left, right] == 0
+    assert learned[0, left, right] > 2
+    assert (hidden_states(after) - before).square().mean() < 0.02 * before.var()
+
+
+def hidden_states(encoder: torch.nn.Module) -> torch.Tensor:
+    """Of a caption without a motion, (20, 96)."""
+    tokens = build_tokenizer()(
+        "a large blue ring on a navy background", padding="max_length", return_tensors="pt"
+    )
+    with torch.no_grad():
+        return encoder(tokens.input_ids).last_hidden_state[0]
 
 
 def test_the_learning_rate_rises_and_falls() -> None:

@@ -57,10 +57,10 @@ def latent_pool(
 ) -> LatentPool:
     """Return the pool in `folder`, making the shards that are missing.
 
-    Shards note the seed and the autoencoder's scaling factor, so those of another autoencoder are
-    not taken for this one's.
+    Each seed has a folder of its own. Shards note the autoencoder's scaling factor, so those of
+    another autoencoder are not taken for this one's.
     """
-    folder = output_folder(folder)
+    folder = output_folder(Path(folder) / f"seed-{seed}")
     sizes = [
         min(VIDEOS_PER_SHARD, num_videos - first)
         for first in range(0, num_videos, VIDEOS_PER_SHARD)

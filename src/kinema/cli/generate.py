@@ -1,0 +1,167 @@
+"""`kinema generate`: a new prompt, moving as a learned motion does."""
+
+import argparse
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from kinema.cli.invert import add_model, pipeline_of
+from kinema.errors import InputError
+
+_EMBEDDED_GUIDANCE = 5.0
+_FRAMES_PER_SECOND = 8.0
+SETTINGS, SHEET = "settings.json", "sheet.png"
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser(
+        "generate",
+        help="make videos of a prompt under learned motions",
+        description="Write seed-N.mp4 for every seed, sheet.png beside the clip that the motion "
+        "was learned from, and settings.json. The same command again makes the same pixels.",
+    )
+    command.add_argument("prompt", help="what to show")
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    command.add_argument(
+        "--motion",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar=("FILE", "WEIGHT"),
+        help="of 'kinema invert', and its weight (1); may be given more than once",
+    )
+    add_model(command)
+    command.add_argument("--seeds", type=int, default=1, metavar="N", help="videos to make (1)")
+    command.add_argument("--seed", type=int, default=0, help="the first of the seeds (0)")
+    command.add_argument("--strength", type=float, default=1.0, help="of the motions (1)")
+    command.add_argument("--query-key", type=float, metavar="S", help="strength, if another")
+    command.add_argument("--value-strength", type=float, metavar="S", help="likewise")
+    command.add_argument(
+        "--value",
+        default="debiased",
+        help="value embeddings: debiased, debiased-zero, centred, raw or none (debiased)",
+    )
+    command.add_argument(
+        "--window",
+        type=float,
+        nargs=2,
+        default=(0.0, 1.0),
+        metavar=("FROM", "TO"),
+        help="share of the steps in which motions act (0 1)",
+    )
+    command.add_argument("--branch", default="both", help="of guidance: both or conditional")
+    command.add_argument("--noise", default="none", help="start from: none, blend or frequency")
+    command.add_argument("--noise-share", type=float, default=0.5, help="of blend (0.5)")
+    command.add_argument("--steps", type=int, default=30, help="of denoising (30)")
+    command.add_argument("--guidance", type=float, help="towards the prompt (the pipeline's own)")
+    command.add_argument("--negative-prompt", help="what not to show")
+    command.add_argument("--frames", type=int, metavar="N", help="length (the motion's)")
+    command.add_argument(
+        "--reference", type=Path, metavar="VIDEO", help="for the sheet (FILE's gif, if there)"
+    )
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Make the videos and write all of them, or none."""
+    from tqdm import tqdm
+
+    from kinema.files import filling
+    from kinema.motion_inversion import Motion, generate
+    from kinema.video import contact_sheet, write_image, write_video
+
+    if arguments.seeds < 1:
+        raise InputError(f"--seeds is {arguments.seeds}; give 1 or more")
+    files = [_file_and_weight(given) for given in arguments.motion]
+    motions = [(Motion.load(path), weight) for path, weight in files]
+    rows = _reference(arguments, [path for path, _ in files])
+    pipe = pipeline_of(arguments)
+    options: dict[str, Any] = {
+        "num_steps": arguments.steps,
+        "guidance": _guidance(arguments),
+        "noise": arguments.noise,
+        "noise_share": arguments.noise_share,
+        "num_frames": arguments.frames,
+        "strength": arguments.strength,
+        "query_key": arguments.query_key,
+        "value": arguments.value,
+        "value_strength": arguments.value_strength,
+        "window": tuple(arguments.window),
+        "branch": arguments.branch,
+    }
+    if arguments.negative_prompt is not None:
+        options["negative_prompt"] = arguments.negative_prompt
+    rate = next(
+        (m.origin.frames_per_second for m, _ in motions if m.origin.frames_per_second),
+        _FRAMES_PER_SECOND,
+    )
+    seeds = range(arguments.seed, arguments.seed + arguments.seeds)
+    pixels = {}
+    with filling(arguments.output) as folder:
+        for seed in tqdm(seeds, desc="generate", unit="video", disable=None):
+            video = generate(pipe, arguments.prompt, motion=motions or None, seed=seed, **options)
+            write_video(folder / f"seed-{seed}.mp4", video, frames_per_second=rate)
+            rows[f"seed {seed}"] = video
+            pixels[str(seed)] = _sha256(video)
+        write_image(folder / SHEET, contact_sheet(rows))
+        settings = {
+            "kinema": version("kinema"),
+            "prompt": arguments.prompt,
+            "model": arguments.model,
+            "adapter": arguments.adapter,
+            "motions": [
+                {
+                    "file": str(path),
+                    "weight": weight,
+                    "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                    "origin": motion.origin.to_json(),
+                }
+                for (path, weight), (motion, _) in zip(files, motions, strict=True)
+            ],
+            **options,
+            "frames_per_second": rate,
+            "sha256_of_pixels": pixels,
+        }
+        (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
+    print(f"wrote {len(seeds)} videos, {SHEET} and {SETTINGS} to {arguments.output}")
+
+
+def _file_and_weight(given: list[str]) -> tuple[Path, float]:
+    if len(given) > 2:
+        raise InputError(f"--motion is {' '.join(given)}; give one file, and its weight if not 1")
+    try:
+        weight = float(given[1]) if len(given) == 2 else 1.0
+    except ValueError:
+        raise InputError(
+            f"the weight of motion {given[0]} is {given[1]!r}; give a number, and each file its "
+            "own --motion"
+        ) from None
+    return Path(given[0]), weight
+
+
+def _guidance(arguments: argparse.Namespace) -> float | None:
+    from kinema.motion_inversion.pipelines import EMBEDDED
+
+    if arguments.guidance is None and arguments.model in EMBEDDED:
+        return _EMBEDDED_GUIDANCE
+    guidance: float | None = arguments.guidance
+    return guidance
+
+
+def _reference(arguments: argparse.Namespace, files: list[Path]) -> dict[str, Any]:
+    """The sheet's first row, where there is a clip to show."""
+    from kinema.video import read_video
+
+    path = arguments.reference
+    if path is None:
+        path = next((gif for file in files if (gif := file.with_suffix(".gif")).exists()), None)
+    if path is None:
+        return {}
+    return {"reference": read_video(path).video}
+
+
+def _sha256(video: Any) -> str:
+    return hashlib.sha256((video * 255).round().byte().numpy().tobytes()).hexdigest()

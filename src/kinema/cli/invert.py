@@ -1,0 +1,138 @@
+"""`kinema invert`: learn the motion of one clip."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from kinema.errors import InputError
+
+# Each is a field of InversionSettings; None leaves it as the preset has it.
+_SETTINGS = {
+    "num_steps": (int, "N", "steps of the optimiser"),
+    "learning_rate": (float, "RATE", "of AdamW"),
+    "batch_size": (int, "N", "noise levels at once"),
+    "blocks": (str, "NAME", "which blocks learn: paper, all, or a regular expression"),
+    "value": (str, "FORM", "value embeddings: full, coarse, low-rank or none"),
+    "objective": (str, "NAME", "plain, debiased or residual"),
+    "inversion_steps": (int, "N", "of DDIM inversion, kept for the starting noise; 0 for none"),
+}
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser(
+        "invert",
+        help="learn the motion of one clip, into a small file",
+        description="Learn the motion of a clip on a frozen text-to-video model. Interrupted, the "
+        "same command goes on where it was.",
+    )
+    command.add_argument("video", type=Path, metavar="VIDEO", help="a video or a folder of frames")
+    command.add_argument("--prompt", required=True, help="what the clip shows, in words")
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.safetensors")
+    add_model(command)
+    command.add_argument(
+        "--settings", default="default", help="default, or paper: exactly the published ones"
+    )
+    for name, (kind, metavar, text) in _SETTINGS.items():
+        command.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=text)
+    command.add_argument("--frames", type=int, metavar="N", help="to take from the clip, at most")
+    command.add_argument(
+        "--attend",
+        action="store_true",
+        help="weigh errors by a motion prompt's attention map: where it moves, it counts",
+    )
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--no-preview", action="store_true", help="write no gif of the clip beside the motion"
+    )
+    command.set_defaults(run=run)
+
+
+def add_model(command: argparse.ArgumentParser) -> None:
+    """Add the arguments that choose a pipeline."""
+    command.add_argument(
+        "--model",
+        default="sprites",
+        help="sprites or sprites-animatediff (embedded), a hub id, or a folder (sprites)",
+    )
+    command.add_argument("--adapter", help="AnimateDiff's motion adapter, where --model is images")
+    command.add_argument("--device", help="cpu or cuda (a GPU where there is one)")
+
+
+def pipeline_of(arguments: argparse.Namespace) -> Any:
+    """Load the pipeline that the arguments choose."""
+    from kinema.cli.quiet import quiet_libraries
+    from kinema.motion_inversion.pipelines import load_pipeline
+
+    quiet_libraries()
+    return load_pipeline(arguments.model, adapter=arguments.adapter, device=arguments.device)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Learn and save; what a broken run has learned lies in a checkpoint beside the output."""
+    from kinema.files import output_folder
+    from kinema.motion_inversion import InversionInterrupted, invert
+
+    output: Path = arguments.output
+    if output.suffix != ".safetensors":
+        raise InputError(f"the output is {output}; expected a name that ends in .safetensors")
+    settings = _settings(arguments)
+    output_folder(output.parent)
+    pipe = pipeline_of(arguments)
+    checkpoint = output.with_suffix(".checkpoint.safetensors")
+    if checkpoint.exists():
+        print(f"going on from {checkpoint}")
+    try:
+        motion = invert(
+            pipe,
+            arguments.video,
+            prompt=arguments.prompt,
+            seed=arguments.seed,
+            settings=settings,
+            num_frames=arguments.frames,
+            attention=_attention(arguments, pipe) if arguments.attend else None,
+            resume_from=checkpoint if checkpoint.exists() else None,
+            checkpoint=checkpoint,
+        )
+    except InversionInterrupted:
+        raise InputError(
+            f"interrupted; {checkpoint} keeps what was learned, and the same command goes on there"
+        ) from None
+    preview = None if arguments.no_preview else _reference(arguments, pipe)
+    motion.save(output, preview=preview)
+    checkpoint.unlink(missing_ok=True)
+    print(f"{motion!r}")
+    print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
+
+
+def _settings(arguments: argparse.Namespace) -> Any:
+    from kinema.motion_inversion.settings import settings_of
+
+    given = {
+        name: getattr(arguments, name) for name in _SETTINGS if getattr(arguments, name) is not None
+    }
+    return dataclasses.replace(settings_of(arguments.settings), **given)
+
+
+def _reference(arguments: argparse.Namespace, pipe: Any) -> Any:
+    """The clip as the model sees it, `(T, 3, H, W)` in [0, 1]."""
+    from kinema.motion_inversion import fitted_reference
+
+    return fitted_reference(pipe, arguments.video, num_frames=arguments.frames).video
+
+
+def _attention(arguments: argparse.Namespace, pipe: Any) -> Any:
+    """A motion prompt's attention map of the fitted clip, `(T-1, H, W)`, 0 where nothing moves.
+
+    The learnable sigmoid answers to brightening alone and has its say at rest too; a sprite that
+    is darker than its ground moves as well, so the map is SigmE's of both signs.
+    """
+    import torch
+
+    from kinema.motion_prompt import MotionPrompt, SigmE
+
+    clip = _reference(arguments, pipe)[None]
+    prompt = MotionPrompt(mean=(0.0,) * 3, std=(1.0,) * 3, normalisation=SigmE(signed=True))
+    with torch.no_grad():
+        return prompt(clip).attention[0].abs()

@@ -1,0 +1,73 @@
+"""Text-to-video pipelines by name: the embedded ones, a hub id, or a folder."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kinema.errors import InputError
+
+EMBEDDED = ("sprites", "sprites-animatediff")
+"""Names of the models that come with Kinema."""
+
+
+def load_pipeline(
+    model: str | Path,
+    *,
+    adapter: str | Path | None = None,
+    dtype: torch.dtype | None = None,
+    device: str | torch.device | None = None,
+) -> Any:
+    """Load a text-to-video pipeline.
+
+    Args:
+        model: "sprites" or "sprites-animatediff" for those that come with Kinema; a folder made
+            by `save_pretrained`; or the id of a model on the Hugging Face hub.
+        adapter: for AnimateDiff on an image model: id or folder of the motion adapter.
+        dtype: float16 on a GPU and float32 on a CPU by default.
+        device: a GPU where there is one, by default.
+
+    Raises:
+        InputError: there is no such model, or the device is not there.
+    """
+    device = _device(device)
+    dtype = dtype or (torch.float32 if device.type == "cpu" else torch.float16)
+    if str(model) in EMBEDDED:
+        if adapter is not None:
+            raise InputError(f"adapter {adapter} with {model}, which has its own; leave it out")
+        from kinema import sprites
+
+        make = sprites.text_to_video if str(model) == EMBEDDED[0] else sprites.animatediff
+        return make(dtype=dtype).to(device)
+    from diffusers import AnimateDiffPipeline, DiffusionPipeline, MotionAdapter
+
+    try:
+        if adapter is None:
+            pipeline = DiffusionPipeline.from_pretrained(str(model), torch_dtype=dtype)
+        else:
+            pipeline = AnimateDiffPipeline.from_pretrained(
+                str(model),
+                motion_adapter=MotionAdapter.from_pretrained(str(adapter), torch_dtype=dtype),
+                torch_dtype=dtype,
+            )
+    # A missing folder, a hub out of reach and an id that no one has are all OSErrors there; parts
+    # that do not make a pipeline are ValueErrors.
+    except (OSError, ValueError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+        raise InputError(
+            f"no pipeline could be loaded from {str(model)!r} ({reason}); give "
+            f"{' or '.join(EMBEDDED)}, the folder of a saved pipeline, or a hub id"
+        ) from error
+    return pipeline.to(device)
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"device is {device!r}; expected cpu or cuda") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device is {device}, but no GPU is to be seen; use cpu")
+    return chosen
