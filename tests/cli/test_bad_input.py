@@ -1,6 +1,7 @@
 """Bad input to the real command: one sentence, exit 2, no traceback, nothing left behind."""
 
 import os
+import re
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
@@ -19,9 +20,13 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def assert_one_sentence(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    """The command said one line, with these words, and exited with 2."""
+    """The command said one line beside progress bars, with these words, and exited with 2."""
     assert result.returncode == 2, result
-    lines = result.stderr.strip().splitlines()
+    lines = [
+        line
+        for line in result.stderr.splitlines()
+        if line.strip() and not re.search(r"\d%\|", line)
+    ]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("kinema: ")
     for word in words:

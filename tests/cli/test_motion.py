@@ -85,7 +85,9 @@ def test_strength_and_weights_reach_the_pixels(kinema: Run, learned: Path, tmp_p
     plain, moved = pixels("plain"), pixels("moved", *motion)
     assert moved != plain
     assert pixels("off", *motion, "--strength", 0) == plain
-    assert pixels("against", *motion, "--motion", tmp_path / "strong.safetensors", -1) == plain
+    weighed = pixels("weighed", *motion, 0.5)
+    assert weighed == pixels("weaker", *motion, "--strength", 0.5)
+    assert weighed not in (plain, moved)
 
 
 @pytest.mark.parametrize("attend", [False, True])
@@ -202,7 +204,7 @@ def test_motions_that_cannot_be_used(kinema: Run, learned: Path, tmp_path: Path)
     with safe_open(learned, "pt") as file:
         header = file.metadata()
     tensors = load_file(learned)
-    name = next(iter(tensors))
+    name = next(name for name in tensors if name.startswith("value"))
     tensors[name] = torch.full_like(tensors[name], torch.nan)
     save_file(tensors, broken, header)
     output = tmp_path / "out"

@@ -43,12 +43,12 @@ def load_pipeline(
 
     try:
         if adapter is None:
-            pipeline = DiffusionPipeline.from_pretrained(str(model), torch_dtype=dtype)
+            pipeline = DiffusionPipeline.from_pretrained(str(model), dtype=dtype)
         else:
             pipeline = AnimateDiffPipeline.from_pretrained(
                 str(model),
-                motion_adapter=MotionAdapter.from_pretrained(str(adapter), torch_dtype=dtype),
-                torch_dtype=dtype,
+                motion_adapter=MotionAdapter.from_pretrained(str(adapter), dtype=dtype),
+                dtype=dtype,
             )
     # A missing folder, a hub out of reach and an id that no one has are all OSErrors there; parts
     # that do not make a pipeline are ValueErrors.
