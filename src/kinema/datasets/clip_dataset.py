@@ -1,5 +1,6 @@
 """What every torch data set of clips here has: an epoch, randomness made of it, and its errors."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,7 +26,7 @@ class BrokenClipError(InputError):
         super().__init__(sentence.strip() if marker else message)
 
 
-class ClipDataset(Dataset[Item]):
+class ClipDataset(Dataset[Item], ABC):
     """Labelled clips whose randomness depends on seed, epoch and index alone.
 
     Attributes:
@@ -42,8 +43,9 @@ class ClipDataset(Dataset[Item]):
         # In shared memory, so that worker processes that live on see the next epoch too.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
 
+    @abstractmethod
     def __len__(self) -> int:
-        raise NotImplementedError
+        """How many clips."""
 
     @property
     def epoch(self) -> int:

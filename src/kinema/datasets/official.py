@@ -83,3 +83,26 @@ def annotation_folder(
         f"no annotation files under {root} (looked for {', '.join(tried)}); give annotations=, or "
         f"get them from {source}"
     )
+
+
+def numbered_classes(path: Path, *, columns: tuple[str, str], source: str) -> dict[str, int]:
+    """Read a list of classes with their official numbers, which begin at 1, as labels from 0.
+
+    Args:
+        path: of the list.
+        columns: "name" and "number", in the list's order.
+        source: where the official file is to be had.
+
+    Raises:
+        InputError: the list is missing, or its numbers leave a gap.
+    """
+    numbers: dict[str, int] = {}
+    for line in lines_of(path, source=source):
+        row = dict(zip(columns, fields_of(line, 2, path=path), strict=True))
+        numbers[row["name"]] = whole_number(row["number"], path=path) - 1
+    if sorted(numbers.values()) != list(range(len(numbers))):
+        raise InputError(
+            f"{path} does not number its {len(numbers)} classes from 1 on without a gap; get the "
+            "official file again"
+        )
+    return numbers

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from kinema.datasets.clips import Clip, ClipList, Require, on_disk, require_one_of
-from kinema.datasets.official import annotation_folder, fields_of, lines_of, whole_number
+from kinema.datasets.official import (
+    annotation_folder,
+    lines_of,
+    numbered_classes,
+)
 from kinema.errors import InputError
 
 SOURCE = "https://www.crcv.ucf.edu/data/UCF101/UCF101.rar"
@@ -62,16 +66,7 @@ def parse_ucf101(
     require_one_of("split", split, (1, 2, 3))
     require_one_of("subset", subset, ("train", "test"))
     index_path = Path(annotations) / "classInd.txt"
-    # The official numbers begin at 1.
-    numbers: dict[str, int] = {}
-    for line in lines_of(index_path, source=SPLITS_SOURCE):
-        number, name = fields_of(line, 2, path=index_path)
-        numbers[name] = whole_number(number, path=index_path) - 1
-    if sorted(numbers.values()) != list(range(len(numbers))):
-        raise InputError(
-            f"{index_path} does not number its {len(numbers)} classes from 1 on without a gap; "
-            "get the official file again"
-        )
+    numbers = numbered_classes(index_path, columns=("number", "name"), source=SPLITS_SOURCE)
     path = Path(annotations) / f"{subset}list{split:02d}.txt"
     clips = []
     for line in lines_of(path, source=SPLITS_SOURCE):

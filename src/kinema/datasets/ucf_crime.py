@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from kinema.datasets.clips import Clip, ClipList, Require, on_disk, require_one_of
-from kinema.datasets.official import annotation_folder, fields_of, lines_of, whole_number
+from kinema.datasets.official import (
+    annotation_folder,
+    fields_of,
+    lines_of,
+    numbered_classes,
+    whole_number,
+)
 from kinema.errors import InputError
 
 SOURCE = "https://www.crcv.ucf.edu/projects/real-world/"
@@ -88,15 +94,7 @@ def parse_ucf_crime(
     require_one_of("fold", fold, (1, 2, 3, 4))
     require_one_of("subset", subset, ("train", "test"))
     ids_path = Path(annotations) / "ClassIDs.txt"
-    numbers: dict[str, int] = {}
-    for line in lines_of(ids_path, source=SOURCE):
-        name, number = fields_of(line, 2, path=ids_path)
-        numbers[name] = whole_number(number, path=ids_path) - 1
-    if sorted(numbers.values()) != list(range(len(numbers))):
-        raise InputError(
-            f"{ids_path} does not number its {len(numbers)} classes from 1 on without a gap; get "
-            "the official file again"
-        )
+    numbers = numbered_classes(ids_path, columns=("name", "number"), source=SOURCE)
     path = Path(annotations) / f"{subset}_{fold:03d}.txt"
     clips = []
     for line in lines_of(path, source=SOURCE):

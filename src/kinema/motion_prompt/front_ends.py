@@ -1,5 +1,6 @@
 """What can stand before a backbone in a motion prompt's place, to be compared with it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -31,7 +32,7 @@ class FrontEnd(Protocol):
         """What the front end learns."""
 
 
-class _WithoutAttention(nn.Module):
+class _WithoutAttention(nn.Module, ABC):
     """A front end that learns nothing: its attention is 1 everywhere, its variation 0.
 
     Args:
@@ -73,9 +74,9 @@ class _WithoutAttention(nn.Module):
             variation=attention.new_zeros(()),
         )
 
+    @abstractmethod
     def shown(self, frames: Tensor) -> Tensor:
         """The backbone's frames, `(B, T+1, C, H, W)` to `(B, T, C, H, W)`."""
-        raise NotImplementedError
 
     def extra_repr(self) -> str:
         """Settings shown by `print(module)`."""

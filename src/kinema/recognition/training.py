@@ -25,9 +25,7 @@ from kinema.datasets import ClipLoader, collate
 from kinema.datasets.clip_dataset import seeded
 from kinema.errors import InputError
 from kinema.files import output_folder, replacing
-from kinema.motion_prompt import (
-    from_canonical,
-)
+from kinema.motion_prompt import from_canonical
 from kinema.recognition.checkpoint import (
     CHECKPOINT,
     Progress,
@@ -37,7 +35,7 @@ from kinema.recognition.checkpoint import (
 from kinema.recognition.data import find_clips
 from kinema.recognition.evaluation import predict
 from kinema.recognition.interruption import interruptions
-from kinema.recognition.journal import EPOCHS, METRICS, Journal, read_lines
+from kinema.recognition.journal import METRICS, Journal, read_lines
 from kinema.recognition.learner import new_learner
 from kinema.recognition.model import check_batch_norm, new_model, prompt_diagnostics, save_weights
 from kinema.recognition.order import Order
@@ -46,6 +44,7 @@ from kinema.recognition.recipe import Recipe
 from kinema.recognition.run import SUMMARY, Run, describe_run
 from kinema.recognition.schedule import relative_rate
 from kinema.recognition.scores import score
+from kinema.recognition.summary import summary_of
 
 
 def finetune(
@@ -174,7 +173,16 @@ class _FineTuning:
 
     def finish(self) -> dict[str, Any]:
         """Write what was learned and return the summary, which the main process writes."""
-        summary = self._summary()
+        summary = summary_of(
+            self.folder,
+            self.model,
+            num_steps=self.step,
+            num_clips=len(self.clips),
+            num_classes=len(self.classes),
+            num_processes=self.accelerator.num_processes,
+            device=self.accelerator.device.type,
+            broken_clips=self.clips.errors,
+        )
         if self.journal:
             self.journal.close()
             save_weights(self.learner.kept, self.folder)
@@ -278,24 +286,6 @@ class _FineTuning:
     def _save(self) -> None:
         if self.accelerator.is_main_process:
             save_checkpoint(self.folder, self.learner, self._progress())
-
-    def _summary(self) -> dict[str, Any]:
-        steps, epochs = (read_lines(self.folder / name) for name in (METRICS, EPOCHS))
-        seconds = sum(line["seconds"] for line in steps)
-        parameters = list(self.model.parameters())
-        return {
-            "num_steps": self.step,
-            "num_clips": len(self.clips),
-            "num_classes": len(self.classes),
-            "num_parameters": sum(each.numel() for each in parameters),
-            "num_trained_parameters": sum(e.numel() for e in parameters if e.requires_grad),
-            "num_processes": self.accelerator.num_processes,
-            "device": self.accelerator.device.type,
-            "seconds": seconds,
-            "share_waiting_for_data": sum(e["seconds_waited"] for e in steps) / max(seconds, 1e-9),
-            "broken_clips": self.clips.errors,
-            "last_epoch": epochs[-1],
-        }
 
 
 def _seed(*numbers: int) -> None:
