@@ -35,7 +35,7 @@ def text_to_video(
     """
     from diffusers import TextToVideoSDPipeline, UNet3DConditionModel
 
-    with as_file(_folder(weights)) as folder:
+    with as_file(weights_folder(weights)) as folder:
         unet = _load(UNet3DConditionModel, folder / "unet3d", dtype)
         return TextToVideoSDPipeline(unet=unet, **_shared(folder, dtype))
 
@@ -49,7 +49,7 @@ def animatediff(
     """
     from diffusers import AnimateDiffPipeline, MotionAdapter, UNet2DConditionModel
 
-    with as_file(_folder(weights)) as folder:
+    with as_file(weights_folder(weights)) as folder:
         unet = _load(UNet2DConditionModel, folder / "unet", dtype)
         adapter = _load(MotionAdapter, folder / "motion_adapter", dtype)
         return AnimateDiffPipeline(unet=unet, motion_adapter=adapter, **_shared(folder, dtype))
@@ -57,11 +57,12 @@ def animatediff(
 
 def made_with(weights: str | Path | None = None) -> dict[str, Any]:
     """Return what made the weights: commit, recipes and seeds, and how long each stage took."""
-    made: dict[str, Any] = json.loads((_folder(weights) / MADE).read_text())
+    made: dict[str, Any] = json.loads((weights_folder(weights) / MADE).read_text())
     return made
 
 
-def _folder(weights: str | Path | None) -> Any:
+def weights_folder(weights: str | Path | None = None) -> Any:
+    """Return the folder of the weights, those that come with Kinema by default."""
     folder = files("kinema.sprites") / "weights" if weights is None else Path(weights)
     if not folder.is_dir():
         raise InputError(

@@ -9,12 +9,12 @@ import math
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from safetensors import safe_open
@@ -38,6 +38,9 @@ class Stage(Protocol):
 
     trained: nn.Module
     """Everything that is trained, in one module; what needs no gradient is frozen."""
+
+    rates: Mapping[str, float]
+    """For parameters that learn at another rate than the rest: their share of it, by name."""
 
     def loss(self, step: int) -> Tensor:
         """Return the loss of one step on a batch drawn from the global random state."""
@@ -109,7 +112,7 @@ def train(stage: Stage, recipe: Recipe, folder: str | Path) -> int:
     device = next(stage.trained.parameters()).device.type
     parameters = [value for value in stage.trained.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(
-        parameters,
+        _groups(stage),
         lr=recipe.learning_rate,
         betas=(0.9, recipe.beta2),
         weight_decay=recipe.weight_decay,
@@ -140,7 +143,7 @@ def train(stage: Stage, recipe: Recipe, folder: str | Path) -> int:
                 torch.manual_seed(recipe.seed * 1_000_003 + step)
                 rate = learning_rate(recipe, step)
                 for group in optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * group["share"]
                 with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):
                     loss = stage.loss(step)
                 optimizer.zero_grad(set_to_none=True)
@@ -173,6 +176,15 @@ def train(stage: Stage, recipe: Recipe, folder: str | Path) -> int:
         raise KeyboardInterrupt
     stage.export(averaged.module, output_folder(folder / "export"))
     return step
+
+
+def _groups(stage: Stage) -> list[dict[str, Any]]:
+    """Return the optimiser's groups: what learns, by its share of the learning rate."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in stage.trained.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(stage.rates.get(name, 1.0), []).append(parameter)
+    return [{"params": members, "share": share} for share, members in groups.items()]
 
 
 def _save(

@@ -7,6 +7,7 @@ hundredth of what "star" and "circle" differ by, and no video model reads one fr
 
 import copy
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -28,6 +29,8 @@ class MotionWordsStage:
     give. At its place the hidden state is to be that code, and at every other place what it was.
     The words of motion come last and the encoder is causal, so what images are made from can stay.
     """
+
+    rates: Mapping[str, float] = {}
 
     def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
         self.recipe, self.device = recipe, device

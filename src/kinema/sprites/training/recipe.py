@@ -11,6 +11,8 @@ STAGES = ("autoencoder", "text-to-image", "motion-words", "text-to-video", "anim
 """In the order in which they are trained: each needs those before it, but for the last two, which
 need only the first three."""
 
+VIDEO_STAGES = STAGES[3:]
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -37,6 +39,11 @@ class Recipe:
         timestep_shift: s in t' = s t / (1 + (s - 1) t), which moves the uniform noise levels
             t in [0, 1] towards noise. Sixteen frames show what one cannot: a video is known at
             levels where an image is lost, and there it is decided what moves where.
+        spatial_rate: learning rate of the video stages' own copy of the image model's layers, as
+            a share of `learning_rate`; 0 keeps them as they are. Those that read the text always
+            learn at the full rate.
+        start: "" for a video stage that begins from the image model, or weights from which it goes
+            on: "kinema" for those that come with Kinema, else a folder.
         steps_between_checkpoints: and samples.
     """
 
@@ -56,6 +63,8 @@ class Recipe:
     caption_dropout: float = 0.1
     motion_share: float = 1 / 3
     timestep_shift: float = 1.0
+    spatial_rate: float = 0.0
+    start: str = ""
     steps_between_checkpoints: int = 250
 
     def __post_init__(self) -> None:
@@ -66,6 +75,13 @@ class Recipe:
         for name in ("num_steps", "batch_size", "num_videos", "steps_between_checkpoints"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if self.spatial_rate < 0:
+            raise InputError(f"spatial_rate is {self.spatial_rate}; give 0 or more")
+        if self.start and self.stage not in VIDEO_STAGES:
+            raise InputError(
+                f"only {' and '.join(VIDEO_STAGES)} start from weights; leave out start for stage "
+                f"{self.stage!r}"
+            )
         if not 0 <= self.num_decay_steps <= self.num_steps:
             raise InputError(
                 f"num_decay_steps is {self.num_decay_steps}; give 0 to num_steps ({self.num_steps})"

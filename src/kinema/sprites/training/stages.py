@@ -1,7 +1,9 @@
 """The stages: what each trains, on what loss, and what it leaves behind."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +13,11 @@ from kinema.sprites import models
 from kinema.sprites.render import render
 from kinema.sprites.scenes import Nuisances, sample_captions, sample_scenes
 from kinema.sprites.tokenizer import MAX_TOKENS, build_tokenizer
-from kinema.sprites.training.exports import load_export
+from kinema.sprites.training.exports import load_export, load_start
 from kinema.sprites.training.latents import LatentPool, latent_pool
 from kinema.sprites.training.motion_words import MotionWordsStage
 from kinema.sprites.training.preview import sample_videos, save_grid
 from kinema.sprites.training.recipe import STAGES, Recipe
-
-if TYPE_CHECKING:
-    pass
 
 _KL_WEIGHT = 1e-4
 _BUSY = Nuisances(camera=0.3, distractors=3)
@@ -26,6 +25,8 @@ _BUSY = Nuisances(camera=0.3, distractors=3)
 
 class AutoencoderStage:
     """Train the autoencoder on frames drawn as they are needed, a quarter of them with clutter."""
+
+    rates: Mapping[str, float] = {}
 
     def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
@@ -71,14 +72,23 @@ class DiffusionStage:
     """What the three latent stages share: captions, noise and the v-prediction loss."""
 
     trained: nn.ModuleDict
+    rates: Mapping[str, float] = {}
 
     def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
+        self.recipe, self.runs, self.device = recipe, runs, device
         self.scheduler = models.new_scheduler()
         self.tokenizer = build_tokenizer()
-        self.autoencoder = load_export(runs, "autoencoder", "vae").to(device)
+        self.autoencoder = self.earlier("autoencoder", "vae").to(device)
         self.pool: LatentPool = latent_pool(
             self.autoencoder, runs / "latents", num_videos=recipe.num_videos, seed=recipe.seed
+        )
+
+    def earlier(self, stage: str, part: str) -> Any:
+        """Load a part from the weights to start from if there are any, else from its stage."""
+        return (
+            load_start(self.recipe, part)
+            if self.recipe.start
+            else load_export(self.runs, stage, part)
         )
 
     def tokens(self, captions: list[str]) -> Tensor:
@@ -143,24 +153,49 @@ class TextToImageStage(DiffusionStage):
         averaged["text_encoder"].half().save_pretrained(folder / "text_encoder")  # type: ignore[index]
 
 
-class TextToVideoStage(DiffusionStage):
-    """Train the temporal layers and the cross-attention of the inflated image U-Net.
+class VideoStage(DiffusionStage, ABC):
+    """What the two video stages share: new layers learn beside those of the image model.
 
-    Text encoder and spatial layers stay as they are: on the same time of one CPU core the loss
-    came lower so than by training everything (`docs/log.md`).
+    Temporal layers and cross-attention learn at the full rate, the text encoder not at all, and
+    the image model's other layers at `Recipe.spatial_rate` of it.
     """
 
     def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
         super().__init__(recipe, runs, device)
         torch.manual_seed(recipe.seed)
-        self.text_encoder = load_export(runs, "motion-words", "text_encoder").to(device)
-        image_unet = load_export(runs, "text-to-image", "unet")
-        # As in evaluation, without the dropout of the class's temporal convolutions: a model this
-        # small, which sees each video a few times, has nothing to spare.
-        unet = models.inflate(image_unet).eval()
-        for name, parameter in unet.named_parameters():
-            parameter.requires_grad_(models.is_temporal(name) or ".attn2." in name)
-        self.trained = nn.ModuleDict({"unet": unet}).to(device).eval()
+        self.text_encoder = self.earlier("motion-words", "text_encoder").to(device)
+        # As in evaluation, without the dropout of temporal convolutions: a model this small, which
+        # sees each video a few times, has nothing to spare.
+        self.trained = nn.ModuleDict({"unet": self.new_unet()}).to(device).eval()
+        self.rates = {
+            name: recipe.spatial_rate
+            for name, _ in self.trained.named_parameters()
+            if not (self.is_temporal(name.removeprefix("unet.")) or ".attn2." in name)
+        }
+        for name, parameter in self.trained.named_parameters():
+            parameter.requires_grad_(self.rates.get(name, 1.0) > 0)
+
+    @abstractmethod
+    def new_unet(self) -> nn.Module:
+        """Return the video U-Net as it is when the stage begins."""
+
+    @abstractmethod
+    def is_temporal(self, name: str) -> bool:
+        """Return whether a parameter of the video U-Net is of a layer across frames."""
+
+
+class TextToVideoStage(VideoStage):
+    """Train the inflated image U-Net on videos."""
+
+    def new_unet(self) -> nn.Module:
+        """Return the image U-Net, inflated; see `VideoStage`."""
+        if self.recipe.start:
+            return load_start(self.recipe, "unet3d")
+        return models.inflate(load_export(self.runs, "text-to-image", "unet"))
+
+    def is_temporal(self, name: str) -> bool:
+        """Return whether a parameter is of a layer across frames; see `VideoStage`."""
+        return models.is_temporal(name)
 
     def loss(self, step: int) -> Tensor:
         """Return the loss of one step; see `Stage`."""
@@ -181,26 +216,27 @@ class TextToVideoStage(DiffusionStage):
         averaged["unet"].half().save_pretrained(folder / "unet3d")  # type: ignore[index]
 
 
-class AnimateDiffStage(DiffusionStage):
+class AnimateDiffStage(VideoStage):
     """Train motion modules in the image U-Net.
 
     A motion module does not read the text. For words of motion to reach it, the image U-Net's
     cross-attention is trained with it (keys, values and output); its pictures are held by the same
-    loss, whose frames are pictures. Everything else of the image U-Net stays as it was.
+    loss, whose frames are pictures.
     """
 
-    def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
+    def new_unet(self) -> nn.Module:
+        """Return the image U-Net with motion modules in it; see `VideoStage`."""
         from diffusers import UNetMotionModel
 
-        super().__init__(recipe, runs, device)
-        torch.manual_seed(recipe.seed)
-        self.text_encoder = load_export(runs, "motion-words", "text_encoder").to(device)
-        self.image_unet = load_export(runs, "text-to-image", "unet")
-        unet = UNetMotionModel.from_unet2d(self.image_unet, models.new_motion_adapter())
-        for name, parameter in unet.named_parameters():
-            in_motion = ".motion_modules." in name
-            parameter.requires_grad_(in_motion or ".attn2." in name)
-        self.trained = nn.ModuleDict({"unet": unet}).to(device)
+        start = self.recipe.start
+        adapter = (
+            load_start(self.recipe, "motion_adapter") if start else models.new_motion_adapter()
+        )
+        return UNetMotionModel.from_unet2d(self.earlier("text-to-image", "unet"), adapter)
+
+    def is_temporal(self, name: str) -> bool:
+        """Return whether a parameter is of a motion module; see `VideoStage`."""
+        return ".motion_modules." in name
 
     def loss(self, step: int) -> Tensor:
         """Return the loss of one step; see `Stage`."""
