@@ -11,6 +11,11 @@ SHIPPED = "kinema"
 """As `Recipe.start`: the weights that come with Kinema."""
 
 
+def has_export(runs: Path, stage: str, part: str) -> bool:
+    """Return whether a finished stage has left a part in `runs`."""
+    return (runs / stage / "export" / part).is_dir()
+
+
 def load_export(runs: Path, stage: str, part: str) -> Any:
     """Load one part that a finished stage has left in `runs`, in float32, frozen.
 
@@ -18,7 +23,7 @@ def load_export(runs: Path, stage: str, part: str) -> Any:
         InputError: it is not there.
     """
     folder = runs / stage / "export" / part
-    if not folder.is_dir():
+    if not has_export(runs, stage, part):
         raise InputError(f"{folder} is missing; run 'kinema sprites train {stage}' first")
     return _load(folder)
 

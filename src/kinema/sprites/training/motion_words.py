@@ -18,16 +18,22 @@ from kinema.sprites.scenes import sample_captions, sample_scenes
 from kinema.sprites.tokenizer import MAX_TOKENS, build_tokenizer
 from kinema.sprites.training.exports import load_export
 from kinema.sprites.training.recipe import Recipe
-from kinema.sprites.words import MOTIONS
+from kinema.sprites.words import MOTIONS, parse_caption
 from kinema.video import colour_map, write_image
+
+_TURN = 0.7
+"""Share of a motion's code in what sums a caption up: sine of the angle by which it turns."""
 
 
 class MotionWordsStage:
-    """Train the text encoder to tell each word of motion, and to keep all else as it was.
+    """Train the text encoder to tell each motion, and to keep all else as it was.
 
     A word of motion gets a code of its own, drawn from what the encoder's last normalisation can
-    give. At its place the hidden state is to be that code, and at every other place what it was.
-    The words of motion come last and the encoder is causal, so what images are made from can stay.
+    give, and so does a motion as a whole. At the place of a word the hidden state is to be its
+    code. Where the text has ended it is to be what it was, turned towards the code of the motion:
+    there, as in CLIP, the encoder sums up the sentence, and half of what a U-Net's cross-attention
+    looks at lies there. Everywhere else it is to be what it was. The words of motion come last and
+    the encoder is causal, so what images are made from can stay.
     """
 
     rates: Mapping[str, float] = {}
@@ -37,24 +43,39 @@ class MotionWordsStage:
         self.tokenizer = build_tokenizer()
         self.before = load_export(runs, "text-to-image", "text_encoder").to(device)
         self.trained = copy.deepcopy(self.before).requires_grad_(True)
-        self.codes = self._codes()
-
-    def _codes(self) -> Tensor:
-        """Return a code for each token, `(num_tokens, 96)`; NaN for all but words of motion."""
-        (normalise,) = (
+        (self._normalise,) = (
             module
             for name, module in self.before.named_modules()
             if name.endswith("final_layer_norm")
         )
+        generator = torch.Generator().manual_seed(recipe.seed)
+        self.codes = self._codes(generator)
+        width = self.before.config.hidden_size
+        self.whole = torch.randn(len(MOTIONS), width, generator=generator).to(device)
+
+    def _codes(self, generator: torch.Generator) -> Tensor:
+        """Return a code for each token, `(num_tokens, 96)`; NaN for all but words of motion."""
         width = self.before.config.hidden_size
         codes = torch.full((len(self.tokenizer), width), torch.nan, device=self.device)
         words = sorted({word for said in MOTIONS.values() for word in re.findall(r"\w+", said)})
-        generator = torch.Generator().manual_seed(self.recipe.seed)
         drawn = torch.randn(len(words), width, generator=generator).to(self.device)
-        codes[self.tokenizer.convert_tokens_to_ids([f"{word}</w>" for word in words])] = normalise(
-            drawn
-        )
+        places = self.tokenizer.convert_tokens_to_ids([f"{word}</w>" for word in words])
+        codes[places] = self._normalise(drawn)
         return codes
+
+    def _summed_up(self, states: Tensor, tokens: Tensor, captions: list[str]) -> Tensor:
+        """Turn the hidden states (B, L, 96) after the end of a text towards its motion's code."""
+        scale, shift = self._normalise.weight, self._normalise.bias
+        plain = (states - shift) / scale
+        turned = states.clone()
+        for row, caption in enumerate(captions):
+            motion = parse_caption(caption).motion if caption else None
+            if motion:
+                code = self.whole[list(MOTIONS).index(motion)]
+                ended = tokens[row] == self.tokenizer.eos_token_id
+                mixed = (1 - _TURN**2) ** 0.5 * plain[row, ended] + _TURN * code
+                turned[row, ended] = self._normalise(mixed)
+        return turned
 
     def loss(self, step: int) -> Tensor:
         """Return the loss of one step; see `Stage`."""
@@ -65,7 +86,7 @@ class MotionWordsStage:
         captions = ["" if drop else text for text, drop in zip(captions, dropped, strict=True)]
         tokens = self._tokens(captions)
         with torch.no_grad():
-            before = self.before(tokens).last_hidden_state
+            before = self._summed_up(self.before(tokens).last_hidden_state, tokens, captions)
         codes = self.codes[tokens]
         target = torch.where(codes.isnan(), before, codes)
         return F.mse_loss(self.trained(tokens).last_hidden_state.float(), target.float())

@@ -13,7 +13,7 @@ from kinema.sprites import models
 from kinema.sprites.render import render
 from kinema.sprites.scenes import Nuisances, sample_captions, sample_scenes
 from kinema.sprites.tokenizer import MAX_TOKENS, build_tokenizer
-from kinema.sprites.training.exports import load_export, load_start
+from kinema.sprites.training.exports import has_export, load_export, load_start
 from kinema.sprites.training.latents import LatentPool, latent_pool
 from kinema.sprites.training.motion_words import MotionWordsStage
 from kinema.sprites.training.preview import sample_videos, save_grid
@@ -84,12 +84,10 @@ class DiffusionStage:
         )
 
     def earlier(self, stage: str, part: str) -> Any:
-        """Load a part from the weights to start from if there are any, else from its stage."""
-        return (
-            load_start(self.recipe, part)
-            if self.recipe.start
-            else load_export(self.runs, stage, part)
-        )
+        """Load what an earlier stage has left; if it has not, from the weights to start from."""
+        if self.recipe.start and not has_export(self.runs, stage, part):
+            return load_start(self.recipe, part)
+        return load_export(self.runs, stage, part)
 
     def tokens(self, captions: list[str]) -> Tensor:
         """Return the token ids (B, 20) of captions."""
