@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from kinema.demo import Comparison, Row, Settings, generate, learn, run_demo
+from kinema.demo import Comparison, Row, Settings, generate, learn, reuse, run_demo
 from kinema.demo.perceive import CLASSES, Learned, draw_clips
 from kinema.errors import InputError
+from kinema.motion_inversion import InversionSettings, Motion
 from kinema.sprites import Nuisances
 from kinema.video import write_video
 
@@ -17,6 +18,8 @@ SMALL = Settings(num_training_clips=40, num_test_clips=100, num_steps=6, batch_s
 
 def test_the_page_shows_files_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "NUM_STEPS", 1)
+    monkeypatch.setattr(reuse, "NUM_STEPS", 2)
+    monkeypatch.setattr(reuse, "SETTINGS", InversionSettings(num_steps=1, inversion_steps=0))
     video = tmp_path / "mine.mp4"
     write_video(video, torch.rand(9, 3, 48, 64), frames_per_second=8)
     made, page = run_demo(
@@ -26,7 +29,9 @@ def test_the_page_shows_files_that_exist(tmp_path: Path, monkeypatch: pytest.Mon
     shown = re.findall(r'src="([^"]+)"', text)
     assert {"classes.png", "normalisation.png", "yours/overlay.mp4"} <= set(shown)
     assert sum(name.startswith("generated-") for name in shown) == 4
-    assert all(caption in text for caption in generate.CAPTIONS)
+    assert all(caption in text for caption in (*generate.CAPTIONS, *reuse.PROMPTS))
+    assert {"reference/overlay.mp4", "without-2.mp4", "with-2.mp4"} <= set(shown)
+    assert Motion.load(tmp_path / "demo" / reuse.MOTION).origin.prompt == reuse.REFERENCE_CAPTION
     assert all((page.parent / name).stat().st_size > 500 for name in shown)
     for row in made.comparison.rows():
         assert f"{100 * row.accuracy:.1f} %" in text

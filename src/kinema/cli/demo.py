@@ -14,9 +14,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command to the parser."""
     command = commands.add_parser(
         "demo",
-        help="learn a motion prompt on sprites and see with it, in minutes",
+        help="see motion, learn it and reuse it on sprites, in minutes",
         description="Train a small classifier with and without a motion prompt, look at sprites, "
-        "and at a video of yours, through what was learned, and write a page about it.",
+        "and at a video of yours, through what was learned; learn a motion from one clip and give "
+        "it to other prompts; and write a page about it all.",
     )
     command.add_argument(
         "video", type=Path, nargs="?", metavar="VIDEO", help="a video of yours to look at too"
@@ -43,6 +44,12 @@ def run(arguments: argparse.Namespace) -> None:
     )
     for row in demonstration.comparison.rows():
         print(_line(row))
+    reused = demonstration.reuse
+    print(
+        f"motion given to {len(reused.rows)} other prompts: cosine with the reference "
+        f"{reused.mean_cosine(with_motion=True):.2f}, without it "
+        f"{reused.mean_cosine(with_motion=False):.2f}"
+    )
     print(f"took {demonstration.seconds:.0f} s; the page is {page.resolve()}")
 
 

@@ -10,6 +10,7 @@ import torch
 
 from kinema.demo.generate import Generated
 from kinema.demo.perceive import CLASSES, Comparison, Settings
+from kinema.demo.reuse import REFERENCE_CAPTION, Reuse
 from kinema.files import replacing
 from kinema.motion_prompt.see import Sight
 
@@ -26,6 +27,7 @@ class Demonstration:
         comparison: accuracies and learned prompts.
         sights: folder name, title and result of each video seen.
         generated: videos of the embedded text-to-video model.
+        reuse: a motion learned from one clip and given to other prompts.
         seconds: the whole took.
     """
 
@@ -34,6 +36,7 @@ class Demonstration:
     comparison: Comparison
     sights: list[tuple[str, str, Sight]]
     generated: list[Generated]
+    reuse: Reuse
     seconds: float
 
 
@@ -56,6 +59,8 @@ def write_page(folder: Path, demonstration: Demonstration) -> Path:
         seeds=demonstration.seeds,
         sights=demonstration.sights,
         generated=demonstration.generated,
+        reuse=demonstration.reuse,
+        reference_caption=REFERENCE_CAPTION,
         seconds=demonstration.seconds,
         version=version("kinema"),
         torch_version=torch.__version__,

@@ -10,6 +10,7 @@ from torch import Tensor
 from kinema.demo.generate import generate_samples
 from kinema.demo.page import Demonstration, write_page
 from kinema.demo.perceive import CLASSES, Settings, compare
+from kinema.demo.reuse import reuse
 from kinema.errors import InputError
 from kinema.files import output_folder
 from kinema.motion_prompt import MotionPrompt
@@ -29,7 +30,7 @@ def run_demo(
     settings: Settings | None = None,
     progress: bool = True,
 ) -> tuple[Demonstration, Path]:
-    """Learn a motion prompt, see with it, and write a page with the pictures and figures.
+    """Learn a motion prompt, see with it, learn a motion, reuse it, and write a page about it all.
 
     Args:
         folder: where to; what an earlier run left there is replaced.
@@ -73,6 +74,7 @@ def run_demo(
         comparison=comparison,
         sights=sights,
         generated=generate_samples(folder, progress=progress),
+        reuse=reuse(folder, prompt=learned, progress=progress),
         seconds=time.monotonic() - started,
     )
     return demonstration, write_page(folder, demonstration)

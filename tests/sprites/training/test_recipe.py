@@ -24,6 +24,14 @@ def test_every_stage_has_a_recipe(stage: str) -> None:
             'stage = "autoencoder"\nseed=0\nnum_steps=0\nbatch_size=1\nlearning_rate=1.0',
             "num_steps is 0",
         ),
+        (
+            'stage="animatediff"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nclock=-1.0',
+            "clock is -1.0",
+        ),
+        (
+            'stage="autoencoder"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nstart="x"',
+            "start from weights",
+        ),
     ],
 )
 def test_a_wrong_recipe_is_one_sentence(text: str, message: str, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class Killed:
 
     def __init__(self, stage, *, in_step: int) -> None:
         self.stage, self.in_step, self.trained = stage, in_step, stage.trained
-        self.sample, self.export = stage.sample, stage.export
+        self.sample, self.export, self.rates = stage.sample, stage.export, stage.rates
 
     def loss(self, step: int) -> torch.Tensor:
         if step == self.in_step:
@@ -117,23 +117,90 @@ def test_a_finished_set_of_stages_ships_as_pipelines(runs: Path, tmp_path: Path)
         assert torch.isfinite(frames).all()
 
 
-@pytest.mark.parametrize(
-    ("name", "temporal"),
-    [
-        ("text-to-video", r"\.(temp_convs|temp_attentions|transformer_in)\."),
-        ("animatediff", r"\.motion_modules\."),
-    ],
-)
+TEMPORAL = [
+    ("text-to-video", r"\.(temp_convs|temp_attentions|transformer_in)\."),
+    ("animatediff", r"\.motion_modules\."),
+]
+
+
+def learns_fully(name: str, temporal: str) -> bool:
+    # In a temporal block attn2 is temporal too; elsewhere it reads the text.
+    return bool(re.search(temporal, name)) or ".attn2." in name
+
+
+@pytest.mark.parametrize(("name", "temporal"), TEMPORAL)
 def test_only_temporal_layers_and_cross_attention_of_the_video_models_learn(
     name: str, temporal: str, runs: Path
 ) -> None:
     stage = new_stage(replace(RECIPE, stage=name), runs)
     for parameter_name, parameter in stage.trained.named_parameters():
-        learns = bool(re.search(temporal, parameter_name)) or (
-            # In a temporal block attn2 is temporal too; elsewhere it reads the text.
-            ".attn2." in parameter_name
-        )
-        assert parameter.requires_grad == learns, parameter_name
+        assert parameter.requires_grad == learns_fully(parameter_name, temporal), parameter_name
+
+
+@pytest.mark.parametrize(("name", "temporal"), TEMPORAL)
+def test_image_layers_of_the_video_models_learn_at_their_share_of_the_rate(
+    name: str, temporal: str, runs: Path, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, stage=name, spatial_rate=0.25, num_steps=1, weight_decay=0.0)
+    stage = new_stage(recipe, runs)
+    before = {key: value.clone() for key, value in stage.trained.named_parameters()}
+    train(stage, recipe, tmp_path)
+    rate = learning_rate(recipe, 0)
+    for key, value in stage.trained.named_parameters():
+        # AdamW's first step has the size of the rate wherever there is a gradient to speak of.
+        moved = (value - before[key]).abs().max().item()
+        share = 1.0 if learns_fully(key, temporal) else 0.25
+        assert moved <= rate * share * 1.001, key
+        if key.endswith(("resnets.0.conv1.weight", "conv_out.weight")):
+            assert moved > rate * share * 0.9, key
+
+
+@pytest.mark.parametrize("name", [name for name, _ in TEMPORAL])
+def test_a_video_stage_goes_on_from_weights(name: str, runs: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    ship(runs, weights)
+    recipe = replace(RECIPE, stage=name, start=str(weights))
+    stage = new_stage(recipe, tmp_path / "no-runs")
+    part = "unet3d" if name == "text-to-video" else "motion_adapter"
+    shipped = load_file(weights / part / "diffusion_pytorch_model.safetensors")
+    own = stage.trained["unet"].state_dict()
+    assert all(torch.equal(own[key], shipped[key].float()) for key in shipped)
+
+    train(stage, recipe, tmp_path / "runs" / name)
+    made = ship(tmp_path / "runs", weights)
+    # Only this stage's weights were replaced; what made the others is still said.
+    assert made["stages"][name]["recipe"]["start"] == str(weights)
+    assert set(made["stages"]) == set(STAGES)
+    assert made["stages"]["autoencoder"] == made_with(weights)["stages"]["autoencoder"]
+    after = load_file(weights / part / "diffusion_pytorch_model.safetensors")
+    assert any(not torch.equal(after[key], shipped[key]) for key in shipped)
+
+
+def test_text_to_video_takes_its_image_layers_from_animatediff(runs: Path) -> None:
+    trained = load_export(runs, "animatediff", "unet").state_dict()
+    stage = new_stage(replace(RECIPE, stage="text-to-video"), runs)
+    own = stage.trained["unet"].state_dict()
+    assert all(torch.equal(own[key], trained[key]) for key in trained)
+
+
+def test_temporal_convolutions_learn_to_tell_the_time(runs: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, stage="text-to-video", clock=1.0, learning_rate=3e-3, num_steps=12)
+    stage = new_stage(recipe, runs)
+    latents = torch.randn(2, 6, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+    text = torch.zeros(2, 20, 96)
+
+    def error() -> float:
+        with torch.no_grad(), stage.trained["clock"].listening(stage.trained["unet"]) as heard:
+            stage.trained["unet"](latents, 500, encoder_hidden_states=text)
+            assert len(heard) == len(stage.trained["clock"].readings)
+            return stage.trained["clock"].error(heard, 16).item()
+
+    before = error()
+    train(stage, recipe, tmp_path)
+    assert error() < 0.8 * before
+    # The readings are a help of the training, and no part of what is kept.
+    kept = load_file(tmp_path / "export" / "unet3d" / "diffusion_pytorch_model.safetensors")
+    assert set(kept) == set(stage.trained["unet"].state_dict())
 
 
 def test_the_autoencoder_learns() -> None:
@@ -211,14 +278,20 @@ def test_the_text_encoder_gets_the_words_of_motion_back_and_keeps_the_rest(
     left, right = (list(MOTIONS).index(name) for name in ("left", "right"))
     assert forgotten[0, left, right] == 0
     assert learned[0, left, right] > 2
+    # Where the text has ended, what sums it up tells the motion too.
+    ends = [
+        hidden_states(after, f"a blue ring on a navy background, {said}")[-1]
+        for said in ("moving left", "moving right")
+    ]
+    assert (ends[0] - ends[1]).norm() > 2
     assert (hidden_states(after) - before).square().mean() < 0.02 * before.var()
 
 
-def hidden_states(encoder: torch.nn.Module) -> torch.Tensor:
-    """Of a caption without a motion, (20, 96)."""
-    tokens = build_tokenizer()(
-        "a large blue ring on a navy background", padding="max_length", return_tensors="pt"
-    )
+def hidden_states(
+    encoder: torch.nn.Module, caption: str = "a large blue ring on a navy background"
+) -> torch.Tensor:
+    """Of a caption, (20, 96)."""
+    tokens = build_tokenizer()(caption, padding="max_length", return_tensors="pt")
     with torch.no_grad():
         return encoder(tokens.input_ids).last_hidden_state[0]
 

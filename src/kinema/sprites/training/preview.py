@@ -10,7 +10,7 @@ from kinema.files import output_folder
 from kinema.sprites import models
 
 if TYPE_CHECKING:
-    from kinema.sprites.training.stages import DiffusionStage
+    from kinema.sprites.training.image_stages import DiffusionStage
 
 NUM_STEPS, GUIDANCE = 12, 4.0
 SAMPLE_CAPTIONS = (

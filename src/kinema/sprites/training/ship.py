@@ -10,7 +10,7 @@ from safetensors import safe_open
 from kinema.errors import InputError
 from kinema.files import filling
 from kinema.sprites.models import new_scheduler
-from kinema.sprites.pipelines import MADE
+from kinema.sprites.pipelines import MADE, made_with
 from kinema.sprites.tokenizer import build_tokenizer
 from kinema.sprites.training.loop import CHECKPOINT, LOSSES, commit_of_tree
 from kinema.sprites.training.recipe import STAGES
@@ -28,18 +28,26 @@ _PARTS_OF_STAGE = {
 def ship(runs: str | Path, folder: str | Path) -> dict[str, Any]:
     """Copy the weights of every stage finished in `runs` to `folder`, and note what made them.
 
+    Stages that `folder` has weights of and `runs` has not stay there as they are.
+
     Returns:
         What `made.json` says: for each stage its recipe with the seed, the commit that trained it,
-        steps done, seconds and last losses; and the commit of the tree that shipped them.
+        steps done, seconds and last losses; and the commit of the tree that shipped them. A recipe
+        that starts from "kinema" means the weights of the tree at the commit that trained it.
 
     Raises:
         InputError: the autoencoder or the text encoder is not there.
     """
-    runs = Path(runs)
-    finished = [stage for stage in STAGES if (runs / stage / "export").is_dir()]
-    if missing := [stage for stage in STAGES[:3] if stage not in finished]:
+    runs, folder = Path(runs), Path(folder)
+    finished = [stage for stage in STAGES if _is_finished(runs / stage)]
+    kept = made_with(folder)["stages"] if (folder / MADE).is_file() else {}
+    if missing := [stage for stage in STAGES[:3] if stage not in (*finished, *kept)]:
         raise InputError(f"{runs} has no finished {', '.join(missing)}; train them first")
-    made = {"commit": commit_of_tree(), "stages": {stage: _how(runs / stage) for stage in finished}}
+    stages = kept | {stage: _how(runs / stage) for stage in finished}
+    made = {
+        "commit": commit_of_tree(),
+        "stages": {stage: stages[stage] for stage in STAGES if stage in stages},
+    }
     with filling(folder) as temporary:
         for stage in finished:
             for part in _PARTS_OF_STAGE[stage]:
@@ -50,8 +58,12 @@ def ship(runs: str | Path, folder: str | Path) -> dict[str, Any]:
         for entry in temporary.iterdir():
             # A folder does not take the place of another that holds something.
             if entry.is_dir():
-                shutil.rmtree(Path(folder) / entry.name, ignore_errors=True)
+                shutil.rmtree(folder / entry.name, ignore_errors=True)
     return made
+
+
+def _is_finished(run: Path) -> bool:
+    return (run / "export").is_dir() and (run / CHECKPOINT).is_file()
 
 
 def _how(run: Path) -> dict[str, Any]:
