@@ -25,8 +25,8 @@ def test_every_stage_has_a_recipe(stage: str) -> None:
             "num_steps is 0",
         ),
         (
-            'stage="animatediff"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nclock=-1.0',
-            "clock is -1.0",
+            'stage="animatediff"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nspatial_rate=-1.0',
+            "spatial_rate is -1.0",
         ),
         (
             'stage="autoencoder"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nstart="x"',

@@ -183,26 +183,6 @@ def test_text_to_video_takes_its_image_layers_from_animatediff(runs: Path) -> No
     assert all(torch.equal(own[key], trained[key]) for key in trained)
 
 
-def test_temporal_convolutions_learn_to_tell_the_time(runs: Path, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, stage="text-to-video", clock=1.0, learning_rate=3e-3, num_steps=12)
-    stage = new_stage(recipe, runs)
-    latents = torch.randn(2, 6, 16, 8, 8, generator=torch.Generator().manual_seed(0))
-    text = torch.zeros(2, 20, 96)
-
-    def error() -> float:
-        with torch.no_grad(), stage.trained["clock"].listening(stage.trained["unet"]) as heard:
-            stage.trained["unet"](latents, 500, encoder_hidden_states=text)
-            assert len(heard) == len(stage.trained["clock"].readings)
-            return stage.trained["clock"].error(heard, 16).item()
-
-    before = error()
-    train(stage, recipe, tmp_path)
-    assert error() < 0.8 * before
-    # The readings are a help of the training, and no part of what is kept.
-    kept = load_file(tmp_path / "export" / "unet3d" / "diffusion_pytorch_model.safetensors")
-    assert set(kept) == set(stage.trained["unet"].state_dict())
-
-
 def test_the_autoencoder_learns() -> None:
     recipe = replace(RECIPE, batch_size=8, learning_rate=2e-3)
     stage = new_stage(recipe, Path("unused"))

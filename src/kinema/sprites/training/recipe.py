@@ -42,8 +42,6 @@ class Recipe:
         spatial_rate: learning rate of the video stages' own copy of the image model's layers, as
             a share of `learning_rate`; 0 keeps them as they are. Those that read the text always
             learn at the full rate.
-        clock: weight of the loss by which text-to-video's temporal convolutions learn to tell the
-            time (`Clock`); 0 leaves it out.
         start: "" for a video stage that begins from the image model, or weights from which it goes
             on: "kinema" for those that come with Kinema, else a folder.
         steps_between_checkpoints: and samples.
@@ -66,7 +64,6 @@ class Recipe:
     motion_share: float = 1 / 3
     timestep_shift: float = 1.0
     spatial_rate: float = 0.0
-    clock: float = 0.0
     start: str = ""
     steps_between_checkpoints: int = 250
 
@@ -78,9 +75,8 @@ class Recipe:
         for name in ("num_steps", "batch_size", "num_videos", "steps_between_checkpoints"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
-        for name in ("spatial_rate", "clock"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}; give 0 or more")
+        if self.spatial_rate < 0:
+            raise InputError(f"spatial_rate is {self.spatial_rate}; give 0 or more")
         if self.start and self.stage not in VIDEO_STAGES:
             raise InputError(
                 f"only {' and '.join(VIDEO_STAGES)} start from weights; leave out start for stage "

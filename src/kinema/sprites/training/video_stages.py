@@ -2,13 +2,12 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from kinema.sprites import models
-from kinema.sprites.training.clock import Clock
 from kinema.sprites.training.exports import has_export, load_export, load_start
 from kinema.sprites.training.image_stages import DiffusionStage
 from kinema.sprites.training.preview import sample_videos
@@ -105,11 +104,6 @@ class TextToVideoStage(VideoStage):
     there what words of motion mean for a picture.
     """
 
-    def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
-        super().__init__(recipe, runs, device)
-        if recipe.clock:
-            self.trained["clock"] = Clock(self.trained["unet"]).to(device)
-
     def new_unet(self) -> nn.Module:
         """Return the image U-Net, inflated; see `VideoStage`."""
         if not self.recipe.start:
@@ -133,13 +127,7 @@ class TextToVideoStage(VideoStage):
         with torch.no_grad():
             text = self.text_encoder(self.tokens(captions)).last_hidden_state
         video = latents.transpose(1, 2).contiguous()
-        unet = self.trained["unet"]
-        if not self.recipe.clock:
-            return self.denoising_loss(unet, video, encoder_hidden_states=text)
-        clock = cast("Clock", self.trained["clock"])
-        with clock.listening(unet) as heard:
-            loss = self.denoising_loss(unet, video, encoder_hidden_states=text)
-        return loss + self.recipe.clock * clock.error(heard, video.shape[2])
+        return self.denoising_loss(self.trained["unet"], video, encoder_hidden_states=text)
 
     @torch.no_grad()
     def sample(self, averaged: nn.Module, path: Path) -> None:
