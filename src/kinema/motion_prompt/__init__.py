@@ -8,6 +8,7 @@ from kinema.motion_prompt.attach import (
 from kinema.motion_prompt.diagnostics import PromptDiagnostics
 from kinema.motion_prompt.difference import GREY_WEIGHTS, frame_difference, grey_frames
 from kinema.motion_prompt.front_ends import FrameDifference, FrontEnd, PlainFrames
+from kinema.motion_prompt.fused_uint8 import prompt_uint8
 from kinema.motion_prompt.layer import MotionPrompt, MotionPromptOutput
 from kinema.motion_prompt.layout import from_canonical, to_canonical
 from kinema.motion_prompt.normalisation import (
@@ -70,6 +71,7 @@ __all__ = [
     "learnable_sigmoid",
     "maxexp",
     "parameter_groups",
+    "prompt_uint8",
     "represent",
     "sigme",
     "sigmoid_shift",

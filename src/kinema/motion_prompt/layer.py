@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from kinema.errors import InputError
 from kinema.motion_prompt.diagnostics import PromptDiagnostics, diagnose
 from kinema.motion_prompt.difference import GREY_WEIGHTS, frame_difference
-from kinema.motion_prompt.layout import check_layout, from_canonical, to_canonical
+from kinema.motion_prompt.fused import can_fuse, fused_prompt
+from kinema.motion_prompt.fused_formula import PromptFormula, memory_order
+from kinema.motion_prompt.layout import (
+    canonical_axes,
+    check_layout,
+    from_canonical,
+    to_canonical,
+)
 from kinema.motion_prompt.normalisation import LearnableSigmoid
 from kinema.motion_prompt.validation import check_num_frames, check_per_channel, check_std
 from kinema.motion_prompt.variation import attention_variation
@@ -47,6 +54,9 @@ class MotionPrompt(nn.Module):
         normalisation: another power normalisation from `kinema.motion_prompt`, in place of
             `LearnableSigmoid()`.
         grey_weights: weights of the channels in the grey frame.
+        compiled: on a CPU, whether a C compiler may make the layer's loop, several times faster,
+            at the cost of about a second in each process. None: where there is one, for large
+            clips. Where it fails, a warning says so once.
 
     Raises:
         InputError: mean, std or grey_weights are not three finite numbers, a std is not above 0,
@@ -62,6 +72,7 @@ class MotionPrompt(nn.Module):
         penalty: float = 1.0,
         normalisation: nn.Module | None = None,
         grey_weights: Sequence[float] = GREY_WEIGHTS,
+        compiled: bool | None = None,
     ) -> None:
         super().__init__()
         # Plain numbers, not buffers: the state dict holds what is learned and nothing else.
@@ -74,6 +85,7 @@ class MotionPrompt(nn.Module):
                 f"penalty is {penalty}; expected a finite number from 0 up, 1 is usual"
             )
         self.penalty = penalty
+        self.compiled = compiled
         self.normalisation = LearnableSigmoid() if normalisation is None else normalisation
 
     @classmethod
@@ -109,6 +121,13 @@ class MotionPrompt(nn.Module):
         """
         frames = to_canonical(clip, self.layout)
         check_num_frames(frames.shape[1])
+        if can_fuse(self.normalisation, frames):
+            order = memory_order(frames, canonical_axes(self.layout))
+            formula = PromptFormula(self.folded_weights, dtype=clip.dtype, order=order)
+            prompts, attention, variation = fused_prompt(
+                frames, self.normalisation, formula, compiled=self.compiled
+            )
+            return MotionPromptOutput(from_canonical(prompts, self.layout), attention, variation)
         difference = frame_difference(frames, std=self.std, weights=self.grey_weights)
         attention = self.normalisation(difference)
         prompts = (frames[:, 1:] * attention.unsqueeze(2)).to(clip.dtype)
@@ -121,6 +140,11 @@ class MotionPrompt(nn.Module):
     def diagnostics(self, attention: Tensor) -> PromptDiagnostics:
         """Slope, shift and rest value of the normalisation, and how `attention` is spread."""
         return diagnose(self.normalisation, attention)
+
+    @property
+    def folded_weights(self) -> tuple[float, ...]:
+        """Weights of a normalised clip's channels in the grey frame: `grey_weights * std`."""
+        return tuple(w * s for w, s in zip(self.grey_weights, self.std, strict=True))
 
     def extra_repr(self) -> str:
         """Settings shown by `print(layer)`."""

@@ -6,6 +6,7 @@ from torch import Tensor
 from kinema.errors import InputError
 
 NUM_CHANNELS = 3
+FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def check_layout(layout: str) -> str:
@@ -24,17 +25,20 @@ def check_layout(layout: str) -> str:
     return layout
 
 
-def to_canonical(clip: Tensor, layout: str) -> Tensor:
+def to_canonical(
+    clip: Tensor, layout: str, *, dtypes: tuple[torch.dtype, ...] = FLOATING
+) -> Tensor:
     """View a clip in any layout as `(B, T, C, H, W)`; a clip without batch axis gets B = 1.
 
     Args:
-        clip: floating-point video of three channels, its axes in the order of `layout`.
+        clip: video of three channels, its axes in the order of `layout`.
         layout: as `check_layout` takes it.
+        dtypes: what the clip may be; floating-point, if not said otherwise.
 
     Only shapes and dtype are read, never values, so this traces under `torch.export`.
 
     Raises:
-        InputError: the layout is unknown, or the clip is no floating-point tensor, has another
+        InputError: the layout is unknown, or the clip is no tensor of these dtypes, has another
             rank, another number of channels or an axis of length 0.
     """
     check_layout(layout)
@@ -48,7 +52,10 @@ def to_canonical(clip: Tensor, layout: str) -> Tensor:
             f"the clip has shape {tuple(clip.shape)}, rank {clip.ndim}; layout {layout} needs "
             f"rank {len(layout)}: reshape the clip or name its layout"
         )
-    if clip.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+    if clip.dtype not in dtypes and dtypes != FLOATING:
+        expected = " or ".join(str(dtype) for dtype in dtypes)
+        raise InputError(f"the clip is {clip.dtype}; expected {expected}, frames as decoded")
+    if clip.dtype not in dtypes:
         raise InputError(
             f"the clip is {clip.dtype}; expected a normalised floating-point clip: divide 8-bit "
             "frames by 255, subtract the mean and divide by the standard deviation"
@@ -72,12 +79,19 @@ def to_canonical(clip: Tensor, layout: str) -> Tensor:
 
 def from_canonical(video: Tensor, layout: str) -> Tensor:
     """View a `(B, T, C, H, W)` video in `layout` again, the inverse of `to_canonical`."""
-    order = _order_to_canonical(layout)
-    inverse = [order.index(axis) for axis in range(len(order))]
-    batched = video.permute(inverse)
+    batched = video.permute(canonical_axes(layout))
     return batched if layout.startswith("B") else batched.squeeze(0)
 
 
+def canonical_axes(layout: str) -> tuple[int, ...]:
+    """The axes of a canonical `(B, T, C, H, W)` video in the order in which `layout` has them."""
+    return tuple("BTCHW".index(axis) for axis in _with_batch(layout))
+
+
 def _order_to_canonical(layout: str) -> list[int]:
-    axes = "B" + layout.removeprefix("B")
+    axes = _with_batch(layout)
     return [axes.index(axis) for axis in "BTCHW"]
+
+
+def _with_batch(layout: str) -> str:
+    return "B" + layout.removeprefix("B")
