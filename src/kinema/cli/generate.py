@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,19 @@ from kinema.errors import InputError
 
 _EMBEDDED_GUIDANCE = 5.0
 _FRAMES_PER_SECOND = 8.0
+_STEPS = 30
+# How motions are used unless told otherwise; what a peer learned is used in its own way alone.
+_USAGE = {
+    "strength": 1.0,
+    "query_key": None,
+    "value": "debiased",
+    "value_strength": None,
+    "window": (0.0, 1.0),
+    "branch": "both",
+    "noise": "none",
+    "noise_share": 0.5,
+    "frames": None,
+}
 SETTINGS, SHEET = "settings.json", "sheet.png"
 
 
@@ -36,33 +50,31 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add_model(command)
     command.add_argument("--seeds", type=int, default=1, metavar="N", help="videos to make (1)")
     command.add_argument("--seed", type=int, default=0, help="the first of the seeds (0)")
-    command.add_argument("--strength", type=float, default=1.0, help="of the motions (1)")
+    command.add_argument("--strength", type=float, help="of the motions (1)")
     command.add_argument("--query-key", type=float, metavar="S", help="strength, if another")
     command.add_argument("--value-strength", type=float, metavar="S", help="likewise")
     command.add_argument(
         "--value",
-        default="debiased",
         help="value embeddings: debiased, debiased-zero, centred, raw or none (debiased)",
     )
     command.add_argument(
         "--window",
         type=float,
         nargs=2,
-        default=(0.0, 1.0),
         metavar=("FROM", "TO"),
         help="share of the steps in which motions act (0 1)",
     )
-    command.add_argument("--branch", default="both", help="of guidance: both or conditional")
-    command.add_argument("--noise", default="none", help="start from: none, blend or frequency")
-    command.add_argument("--noise-share", type=float, default=0.5, help="of blend (0.5)")
-    command.add_argument("--steps", type=int, default=30, help="of denoising (30)")
+    command.add_argument("--branch", help="of guidance: both or conditional")
+    command.add_argument("--noise", help="start from: none, blend or frequency")
+    command.add_argument("--noise-share", type=float, help="of blend (0.5)")
+    command.add_argument("--steps", type=int, help="of denoising (30, a peer's as published)")
     command.add_argument("--guidance", type=float, help="towards the prompt (the pipeline's own)")
     command.add_argument("--negative-prompt", help="what not to show")
     command.add_argument("--frames", type=int, metavar="N", help="length (the motion's)")
     command.add_argument(
         "--reference", type=Path, metavar="VIDEO", help="for the sheet (FILE's gif, if there)"
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, **_USAGE)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -70,30 +82,16 @@ def run(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from kinema.files import filling
-    from kinema.motion_inversion import Motion, generate
+    from kinema.peers import Learned, load
     from kinema.video import contact_sheet, write_image, write_video
 
     if arguments.seeds < 1:
         raise InputError(f"--seeds is {arguments.seeds}; give 1 or more")
     files = [_file_and_weight(given) for given in arguments.motion]
-    motions = [(Motion.load(path), weight) for path, weight in files]
+    motions = [(load(path), weight) for path, weight in files]
     rows = _reference(arguments, [path for path, _ in files])
     pipe = pipeline_of(arguments)
-    options: dict[str, Any] = {
-        "num_steps": arguments.steps,
-        "guidance": _guidance(arguments),
-        "noise": arguments.noise,
-        "noise_share": arguments.noise_share,
-        "num_frames": arguments.frames,
-        "strength": arguments.strength,
-        "query_key": arguments.query_key,
-        "value": arguments.value,
-        "value_strength": arguments.value_strength,
-        "window": tuple(arguments.window),
-        "branch": arguments.branch,
-    }
-    if arguments.negative_prompt is not None:
-        options["negative_prompt"] = arguments.negative_prompt
+    make, options = _maker(arguments, pipe, motions)
     rate = next(
         (m.origin.frames_per_second for m, _ in motions if m.origin.frames_per_second),
         _FRAMES_PER_SECOND,
@@ -102,7 +100,7 @@ def run(arguments: argparse.Namespace) -> None:
     pixels = {}
     with filling(arguments.output) as folder:
         for seed in tqdm(seeds, desc="generate", unit="video", disable=None):
-            video = generate(pipe, arguments.prompt, motion=motions or None, seed=seed, **options)
+            video = make(seed)
             write_video(folder / f"seed-{seed}.mp4", video, frames_per_second=rate)
             rows[f"seed {seed}"] = video
             pixels[str(seed)] = _sha256(video)
@@ -116,6 +114,7 @@ def run(arguments: argparse.Namespace) -> None:
                 {
                     "file": str(path),
                     "weight": weight,
+                    "method": motion.method if isinstance(motion, Learned) else "kinema",
                     "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
                     "origin": motion.origin.to_json(),
                 }
@@ -127,6 +126,62 @@ def run(arguments: argparse.Namespace) -> None:
         }
         (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
     print(f"wrote {len(seeds)} videos, {SHEET} and {SETTINGS} to {arguments.output}")
+
+
+def _maker(
+    arguments: argparse.Namespace, pipe: Any, motions: list[tuple[Any, float]]
+) -> tuple[Callable[[int], Any], dict[str, Any]]:
+    """What makes the video of a seed, and the options that it does so with."""
+    from kinema.motion_inversion import generate
+    from kinema.peers import Learned, method_named
+
+    options: dict[str, Any] = {"num_steps": arguments.steps, "guidance": _guidance(arguments)}
+    if arguments.negative_prompt is not None:
+        options["negative_prompt"] = arguments.negative_prompt
+    if any(isinstance(motion, Learned) for motion, _ in motions):
+        learned = _alone(arguments, motions)
+        method = method_named(learned.method)
+        return (
+            lambda seed: method.generate(pipe, arguments.prompt, learned, seed=seed, **options),
+            options,
+        )
+    if arguments.steps is None:
+        options["num_steps"] = _STEPS
+    options |= {
+        "noise": arguments.noise,
+        "noise_share": arguments.noise_share,
+        "num_frames": arguments.frames,
+        "strength": arguments.strength,
+        "query_key": arguments.query_key,
+        "value": arguments.value,
+        "value_strength": arguments.value_strength,
+        "window": tuple(arguments.window),
+        "branch": arguments.branch,
+    }
+    return (
+        lambda seed: generate(pipe, arguments.prompt, motion=motions or None, seed=seed, **options),
+        options,
+    )
+
+
+def _alone(arguments: argparse.Namespace, motions: list[tuple[Any, float]]) -> Any:
+    """What a peer learned, which is used by itself and in its own way."""
+    from kinema.peers import Learned
+
+    learned = next(motion for motion, _ in motions if isinstance(motion, Learned))
+    if len(motions) > 1 or motions[0][1] != 1:
+        raise InputError(
+            f"what {learned.method} learned goes with no other motion and no weight; give its file "
+            "alone"
+        )
+    for name, default in _USAGE.items():
+        found = getattr(arguments, name)
+        if (tuple(found) if isinstance(found, list) else found) != default:
+            raise InputError(
+                f"--{name.replace('_', '-')} is for motions of kinema's own method, and this file "
+                f"is of {learned.method}; leave it out"
+            )
+    return learned
 
 
 def _file_and_weight(given: list[str]) -> tuple[Path, float]:

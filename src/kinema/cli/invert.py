@@ -7,6 +7,7 @@ from typing import Any
 
 from kinema.errors import InputError
 
+_OURS = "kinema"
 # Each is a field of InversionSettings; None leaves it as the preset has it.
 _SETTINGS = {
     "num_steps": (int, "N", "steps of the optimiser"),
@@ -31,6 +32,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument("--prompt", required=True, help="what the clip shows, in words")
     command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.safetensors")
     add_model(command)
+    command.add_argument(
+        "--method", default=_OURS, help="kinema, or a peer of kinema.peers, as motiondirector"
+    )
     command.add_argument(
         "--settings", default="default", help="default, or paper: exactly the published ones"
     )
@@ -77,6 +81,9 @@ def run(arguments: argparse.Namespace) -> None:
     output: Path = arguments.output
     if output.suffix != ".safetensors":
         raise InputError(f"the output is {output}; expected a name that ends in .safetensors")
+    if arguments.method != _OURS:
+        _run_peer(arguments)
+        return
     settings = _settings(arguments)
     output_folder(output.parent)
     pipe = pipeline_of(arguments)
@@ -106,13 +113,49 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
 
 
+def _run_peer(arguments: argparse.Namespace) -> None:
+    """Learn by another method than ours, at its published settings unless told otherwise."""
+    from kinema.files import output_folder
+    from kinema.peers import method_named
+
+    method, output = method_named(arguments.method), arguments.output
+    if arguments.attend or arguments.settings != "default":
+        raise InputError(
+            f"--attend and --settings are for kinema's own method, not for {arguments.method}; "
+            "leave them out"
+        )
+    given = _given(arguments)
+    fields = [field.name for field in dataclasses.fields(method.defaults)]
+    foreign = next((name for name in given if name not in fields), None)
+    if foreign is not None:
+        raise InputError(f"{arguments.method} has no setting {foreign}; it has {', '.join(fields)}")
+    settings = dataclasses.replace(method.defaults, **given)
+    output_folder(output.parent)
+    pipe = pipeline_of(arguments)
+    learned = method.learn(
+        pipe,
+        arguments.video,
+        prompt=arguments.prompt,
+        seed=arguments.seed,
+        settings=settings,
+        num_frames=arguments.frames,
+    )
+    learned.save(output, preview=None if arguments.no_preview else _reference(arguments, pipe))
+    print(f"{learned!r}")
+    print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
+
+
 def _settings(arguments: argparse.Namespace) -> Any:
     from kinema.motion_inversion.settings import settings_of
 
-    given = {
+    return dataclasses.replace(settings_of(arguments.settings), **_given(arguments))
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the command line speaks of."""
+    return {
         name: getattr(arguments, name) for name in _SETTINGS if getattr(arguments, name) is not None
     }
-    return dataclasses.replace(settings_of(arguments.settings), **given)
 
 
 def _reference(arguments: argparse.Namespace, pipe: Any) -> Any:

@@ -1,0 +1,305 @@
+"""All methods by name, behind the same two calls: learn from a clip, generate a prompt."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from kinema.errors import InputError
+from kinema.motion_inversion import (
+    PAPER_SAMPLING,
+    PRESETS,
+    InversionSettings,
+    Motion,
+    invert,
+)
+from kinema.motion_inversion import generate as generate_with_motion
+from kinema.motion_inversion.reference import Video
+from kinema.peers import control, dmt, motion_director, motion_inversion_v1, vmc
+from kinema.peers.learned import Learned, is_learned
+from kinema.peers.sampling import Sampling
+from kinema.peers.settings import PeerSettings
+from kinema.peers.task import task_of
+
+Outcome = Motion | Learned
+"""What learning gives: both have `origin`, `num_frames`, `num_numbers` and `save`."""
+
+
+class Method(Protocol):
+    """A way to learn the motion of a clip and to give it to a prompt."""
+
+    @property
+    def defaults(self) -> Any:
+        """The published settings, a frozen dataclass; `dataclasses.replace` makes others."""
+
+    def learn(
+        self,
+        pipe: Any,
+        video: Video,
+        *,
+        prompt: str,
+        seed: int = 0,
+        settings: Any = None,
+        num_frames: int | None = None,
+        size: tuple[int, int] | None = None,
+        frames_per_second: float | None = None,
+        progress: bool = True,
+    ) -> Outcome:
+        """Learn from one clip; the model is left bit for bit as it was.
+
+        Args:
+            pipe: a pipeline of diffusers around a UNet3DConditionModel or a UNetMotionModel.
+            video: a file, a folder of frames, a list of images or a tensor `(T, C, H, W)` in
+                [0, 1]; its length and size are fitted to the model's.
+            prompt: what the clip shows.
+            seed: of everything random; the same arguments give the same outcome on a CPU.
+            settings: of this method's own class; `defaults` where None.
+            num_frames, size, frames_per_second: as of `kinema.invert`.
+            progress: show a bar.
+
+        Raises:
+            InputError: the pipeline, the clip, the prompt or the settings cannot be used.
+        """
+
+    def generate(
+        self,
+        pipe: Any,
+        prompt: str,
+        learned: Outcome,
+        *,
+        seed: int = 0,
+        num_steps: int | None = None,
+        guidance: float | None = None,
+        negative_prompt: str | None = None,
+        progress: bool = False,
+    ) -> Tensor:
+        """Show a prompt, moving as the clip did; the model is left bit for bit as it was.
+
+        Args:
+            pipe: as `learn` had.
+            prompt: what to show.
+            learned: what `learn` gave; its clip's length and size are the video's.
+            seed: of the starting noise, the same for every method.
+            num_steps: of the sampling; as published where None.
+            guidance: strength of classifier-free guidance; as published where None.
+            negative_prompt: what not to show.
+            progress: show a bar.
+
+        Returns:
+            `(T, 3, H, W)` float32 in [0, 1], on the CPU.
+
+        Raises:
+            InputError: another method learned it or on another model, or an argument makes no
+                sense.
+        """
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A method of this package; its outcome is a `Learned`.
+
+    Attributes:
+        name: of it.
+        defaults: as published.
+        from_task: how it learns.
+        to_video: how it generates.
+    """
+
+    name: str
+    defaults: PeerSettings
+    from_task: Callable[..., Learned]
+    to_video: Callable[..., Tensor]
+
+    def learn(
+        self,
+        pipe: Any,
+        video: Video,
+        *,
+        prompt: str,
+        seed: int = 0,
+        settings: Any = None,
+        num_frames: int | None = None,
+        size: tuple[int, int] | None = None,
+        frames_per_second: float | None = None,
+        progress: bool = True,
+    ) -> Learned:
+        """Learn from one clip, as `Method` says."""
+        chosen = self.defaults if settings is None else settings
+        _check_kind(self.name, chosen, type(self.defaults))
+        task = task_of(
+            pipe,
+            video,
+            method=self.name,
+            prompt=prompt,
+            seed=seed,
+            settings=chosen,
+            num_frames=num_frames,
+            size=size,
+            frames_per_second=frames_per_second,
+        )
+        return self.from_task(task, chosen, progress=progress)
+
+    def generate(
+        self,
+        pipe: Any,
+        prompt: str,
+        learned: Outcome,
+        *,
+        seed: int = 0,
+        num_steps: int | None = None,
+        guidance: float | None = None,
+        negative_prompt: str | None = None,
+        progress: bool = False,
+    ) -> Tensor:
+        """Show a prompt, as `Method` says."""
+        if not isinstance(learned, Learned) or learned.method != self.name:
+            raise _foreign(self.name, learned)
+        settings = type(self.defaults).from_json(learned.origin.settings)
+        if num_steps is not None and num_steps < 1:
+            raise InputError(f"num_steps is {num_steps}; expected 1 or more")
+        sampling = Sampling(
+            pipe=pipe,
+            prompt=prompt,
+            origin=learned.origin,
+            seed=seed,
+            num_steps=settings.sampling_steps if num_steps is None else num_steps,
+            guidance=settings.guidance if guidance is None else guidance,
+            negative_prompt=negative_prompt,
+            progress=progress,
+        )
+        return self.to_video(learned, settings, sampling)
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """Motion inversion with given settings; its outcome is a `Motion`.
+
+    Attributes:
+        name: of the method.
+        defaults: of `kinema.invert`.
+        sampling: arguments of `kinema.generate`.
+    """
+
+    name: str
+    defaults: InversionSettings
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+
+    def learn(
+        self,
+        pipe: Any,
+        video: Video,
+        *,
+        prompt: str,
+        seed: int = 0,
+        settings: Any = None,
+        num_frames: int | None = None,
+        size: tuple[int, int] | None = None,
+        frames_per_second: float | None = None,
+        progress: bool = True,
+    ) -> Motion:
+        """Learn from one clip, as `Method` says."""
+        chosen = self.defaults if settings is None else settings
+        _check_kind(self.name, chosen, InversionSettings)
+        return invert(
+            pipe,
+            video,
+            prompt=prompt,
+            seed=seed,
+            settings=chosen,
+            num_frames=num_frames,
+            size=size,
+            frames_per_second=frames_per_second,
+            progress=progress,
+        )
+
+    def generate(
+        self,
+        pipe: Any,
+        prompt: str,
+        learned: Outcome,
+        *,
+        seed: int = 0,
+        num_steps: int | None = None,
+        guidance: float | None = None,
+        negative_prompt: str | None = None,
+        progress: bool = False,
+    ) -> Tensor:
+        """Show a prompt, as `Method` says."""
+        if not isinstance(learned, Motion):
+            raise _foreign(self.name, learned)
+        chosen = dict(self.sampling)
+        if num_steps is not None:
+            chosen["num_steps"] = num_steps
+        if guidance is not None:
+            chosen["guidance"] = guidance
+        if learned.inverted_latents is None:
+            chosen.pop("noise", None)
+        return generate_with_motion(
+            pipe,
+            prompt,
+            motion=learned,
+            seed=seed,
+            progress=progress,
+            negative_prompt=negative_prompt,
+            **chosen,
+        )
+
+
+_METHODS: tuple[Peer | Inversion, ...] = (
+    Peer(control.NAME, PeerSettings(), control.learn, control.generate),
+    Inversion("kinema", PRESETS["default"]),
+    Inversion("motion-inversion", PRESETS["paper"], PAPER_SAMPLING),
+    Peer(
+        motion_inversion_v1.NAME,
+        motion_inversion_v1.MotionInversionV1Settings(),
+        motion_inversion_v1.learn,
+        motion_inversion_v1.generate,
+    ),
+    Peer(
+        motion_director.NAME,
+        motion_director.MotionDirectorSettings(),
+        motion_director.learn,
+        motion_director.generate,
+    ),
+    Peer(vmc.NAME, vmc.VmcSettings(), vmc.learn, vmc.generate),
+    Peer(dmt.NAME, dmt.DmtSettings(), dmt.learn, dmt.generate),
+)
+METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
+"""Every method by its name: the control, ours, and the peers."""
+
+
+def method_named(name: str) -> Method:
+    """Look a method up.
+
+    Raises:
+        InputError: there is none of this name; those that there are are listed.
+    """
+    if name not in METHODS:
+        raise InputError(f"the method is {name!r}; expected one of {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def load(path: str | Path) -> Outcome:
+    """Read what any method learned.
+
+    Raises:
+        InputError: there is no such file, or no method wrote it.
+    """
+    return Learned.load(path) if is_learned(path) else Motion.load(path)
+
+
+def _check_kind(method: str, settings: object, expected: type) -> None:
+    if type(settings) is not expected:
+        raise InputError(
+            f"the settings of {method} are a {type(settings).__name__}; expected "
+            f"{expected.__name__}"
+        )
+
+
+def _foreign(method: str, learned: object) -> InputError:
+    found = learned.method if isinstance(learned, Learned) else type(learned).__name__
+    return InputError(
+        f"what was learned is of {found} and the method is {method}; give what {method} learned"
+    )
