@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 help:
-	@echo "make demo [VIDEO=clip.mp4]  learn a motion prompt on sprites and see with it, in minutes"
+	@echo "make demo [VIDEO=clip.mp4]  see motion, learn it and reuse it on sprites, in minutes"
 	@echo "make test                   the whole test suite"
 	@echo "make check                  lint, format, types, import rules"
 	@echo "make bench                  the benchmarks, into benchmarks/results"

@@ -86,7 +86,7 @@ def run_ship(arguments: argparse.Namespace) -> None:
     from kinema.sprites.training.ship import ship
 
     made = ship(arguments.runs, arguments.output)
-    print(f"shipped {', '.join(made['stages'])} to {arguments.output}")
+    print(f"{arguments.output} has the weights of {', '.join(made['stages'])}")
 
 
 def run_sample(arguments: argparse.Namespace) -> None:

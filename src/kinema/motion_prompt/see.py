@@ -105,6 +105,8 @@ def see(
         layout="TCHW",
         normalisation=prompt.normalisation,
         grey_weights=prompt.grey_weights,
+        # One clip is seen once; a compiler would take longer than the layer does.
+        compiled=False,
     )
     output = layer(video)
     attention = output.attention[0]
