@@ -63,7 +63,7 @@ def test_reporting_by_command_counts_videos(kinema: Run, weights: Path, tmp_path
     ("arguments", "words"),
     [
         (("train", "juggling"), ("juggling", "autoencoder")),
-        (("train", "animatediff", "--runs", "none"), ("train autoencoder",)),
+        (("train", "text-to-image", "--runs", "none"), ("train autoencoder",)),
         (("train", "autoencoder", "--recipe", "none.toml"), ("none.toml",)),
         (("ship", "--runs", "none", "-o", "out"), ("no finished autoencoder",)),
         (("sample", "a dog in a park", "-o", "x.mp4"), ("a dog in a park", "COLOUR SHAPE")),
