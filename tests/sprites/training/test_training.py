@@ -172,6 +172,7 @@ def test_a_video_stage_goes_on_from_weights(name: str, runs: Path, tmp_path: Pat
     assert made["stages"][name]["recipe"]["start"] == str(weights)
     assert set(made["stages"]) == set(STAGES)
     assert made["stages"]["autoencoder"] == made_with(weights)["stages"]["autoencoder"]
+    assert str(tmp_path) not in (weights / part / "config.json").read_text()
     after = load_file(weights / part / "diffusion_pytorch_model.safetensors")
     assert any(not torch.equal(after[key], shipped[key]) for key in shipped)
 

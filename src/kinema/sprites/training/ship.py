@@ -52,6 +52,7 @@ def ship(runs: str | Path, folder: str | Path) -> dict[str, Any]:
         for stage in finished:
             for part in _PARTS_OF_STAGE[stage]:
                 shutil.copytree(runs / stage / "export" / part, temporary / part)
+                _forget_path(temporary / part / "config.json")
         build_tokenizer().save_pretrained(temporary / "tokenizer")
         new_scheduler().save_pretrained(temporary / "scheduler")
         (temporary / MADE).write_text(json.dumps(made, indent=2) + "\n")
@@ -60,6 +61,13 @@ def ship(runs: str | Path, folder: str | Path) -> dict[str, Any]:
             if entry.is_dir():
                 shutil.rmtree(folder / entry.name, ignore_errors=True)
     return made
+
+
+def _forget_path(config: Path) -> None:
+    """Take out where the weights lay when they were loaded, which is nobody's business."""
+    content = json.loads(config.read_text())
+    content.pop("_name_or_path", None)
+    config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def _is_finished(run: Path) -> bool:
