@@ -2,7 +2,8 @@
 
 from kinema.peers.dmt import DmtSettings
 from kinema.peers.learned import Learned, is_learned
-from kinema.peers.methods import METHODS, Method, Outcome, load, method_named
+from kinema.peers.method import Method, Outcome
+from kinema.peers.methods import METHODS, load, method_named
 from kinema.peers.motion_director import MotionDirectorSettings
 from kinema.peers.motion_inversion_v1 import MotionInversionV1Settings
 from kinema.peers.settings import PeerSettings, TrainedSettings
