@@ -300,7 +300,7 @@ def test_files_that_are_none_are_refused(pipelines: dict[str, Any], tmp_path: Pa
         Learned.load(path)
     for header, sentence in (
         ("{", "header of .* cannot be read"),
-        ('{"method": "vmc", "format": 7}', "is of format 7; this Kinema reads format 1"),
+        ('{"method": "vmc", "format": 7}', "format 7; this Kinema reads format 1"),
         ('{"method": "vmc", "format": 1}', "cannot be used: the header does not say where"),
     ):
         save_file({"x": torch.zeros(1)}, path, metadata={"kinema_peer": header})

@@ -1,6 +1,5 @@
 """Motions in files: one safetensors file each, with where it came from in its header."""
 
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +9,13 @@ import torch
 from torch import Tensor
 
 from kinema.errors import InputError
-from kinema.files import replacing
 from kinema.motion_inversion.origin import Origin
+from kinema.motion_inversion.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from kinema.motion_inversion.motion import Motion
 
 HEADER = "kinema_motion"
-FORMAT = 1
 FILE_NAME = "motion.safetensors"
 INVERTED_LATENTS = "inverted_latents"
 
@@ -36,25 +34,12 @@ def write(
     Raises:
         InputError: the file cannot be written.
     """
-    from safetensors.torch import save_file
-
     from kinema.video import write_video
 
     content = dict(tensors)
     if inverted_latents is not None:
         content[INVERTED_LATENTS] = inverted_latents
-    content = {
-        name: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous()
-        for name, tensor in content.items()
-    }
-    header = json.dumps({"format": FORMAT, **origin.to_json()}, sort_keys=True)
-    with replacing(path) as temporary:
-        try:
-            save_file(content, temporary, metadata={HEADER: header})
-        except Exception as error:  # a full disk reaches us as safetensors' own exception
-            raise InputError(
-                f"cannot write {path}: {error}; make room, or choose another place"
-            ) from error
+    write_tensors(path, content, header=HEADER, values=origin.to_json(), dtype=dtype)
     if preview is not None:
         write_video(
             Path(path).with_suffix(".gif"),
@@ -69,36 +54,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], Origin, Tensor | None]:
     Raises:
         InputError: there is no such file, it is truncated or none of Kinema's.
     """
-    from safetensors import safe_open
-
-    if not path.is_file():
-        raise InputError(f"there is no motion {path}; check the path")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(HEADER)
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except Exception as error:  # SafetensorError is no public class; OSError among others
-        raise InputError(
-            f"{path} is no safetensors file, or only part of one ({error}); get it again, or save "
-            "the motion again"
-        ) from error
-    if header is None:
-        raise InputError(
-            f"{path} is a safetensors file without the header {HEADER!r}; expected a motion that "
-            "Motion.save wrote"
-        )
-    try:
-        values = json.loads(header)
-        found = values.pop("format")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"the header of {path} cannot be read ({error!r}); save it again"
-        ) from error
-    if found != FORMAT:
-        raise InputError(
-            f"{path} is a motion of format {found}; this Kinema reads format {FORMAT}: use the "
-            "version that wrote it, or a newer one"
-        )
+    tensors, values = read_tensors(path, header=HEADER, what="motion", writer="Motion.save")
     inverted_latents = tensors.pop(INVERTED_LATENTS, None)
     try:
         return tensors, Origin.from_json(values), inverted_latents

@@ -1,6 +1,5 @@
 """What a peer learned from a clip, and its file: one safetensors file with a JSON header."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +8,10 @@ import torch
 from torch import Tensor
 
 from kinema.errors import InputError
-from kinema.files import replacing
 from kinema.motion_inversion import Origin
+from kinema.motion_inversion.tensor_file import read_tensors, write_tensors
 
 HEADER = "kinema_peer"
-FORMAT = 1
 _LEARNED, _KEPT = "learned/", "kept/"
 
 
@@ -71,24 +69,12 @@ class Learned:
         Raises:
             InputError: the file cannot be written.
         """
-        from safetensors.torch import save_file
-
         from kinema.video import write_video
 
         content = {_LEARNED + name: tensor for name, tensor in self.tensors.items()}
         content |= {_KEPT + name: tensor for name, tensor in self.kept.items()}
-        content = {
-            name: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous()
-            for name, tensor in content.items()
-        }
-        header = {"format": FORMAT, "method": self.method, **self.origin.to_json()}
-        with replacing(path) as temporary:
-            try:
-                save_file(content, temporary, metadata={HEADER: json.dumps(header, sort_keys=True)})
-            except Exception as error:  # a full disk reaches us as safetensors' own exception
-                raise InputError(
-                    f"cannot write {path}: {error}; make room, or choose another place"
-                ) from error
+        values = {"method": self.method, **self.origin.to_json()}
+        write_tensors(path, content, header=HEADER, values=values, dtype=dtype)
         if preview is not None:
             rate = self.origin.frames_per_second or 8
             write_video(Path(path).with_suffix(".gif"), preview, frames_per_second=rate)
@@ -100,36 +86,11 @@ class Learned:
         Raises:
             InputError: there is no such file, it is truncated or no peer's, or of another format.
         """
-        from safetensors import safe_open
-
-        if not Path(path).is_file():
-            raise InputError(f"there is no file {path}; check the path")
+        tensors, values = read_tensors(path, header=HEADER, what="file", writer="Learned.save")
         try:
-            with safe_open(path, framework="pt") as file:
-                header = (file.metadata() or {}).get(HEADER)
-                tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        except Exception as error:  # SafetensorError is no public class; OSError among others
-            raise InputError(
-                f"{path} is no safetensors file, or only part of one ({error}); get it again, or "
-                "learn again"
-            ) from error
-        if header is None:
-            raise InputError(
-                f"{path} is a safetensors file without the header {HEADER!r}; expected one that "
-                "Learned.save wrote"
-            )
-        try:
-            values = json.loads(header)
-            found, method = values.pop("format"), str(values.pop("method"))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"the header of {path} cannot be read ({error!r}); save it again"
-            ) from error
-        if found != FORMAT:
-            raise InputError(
-                f"{path} is of format {found}; this Kinema reads format {FORMAT}: use the version "
-                "that wrote it, or a newer one"
-            )
+            method = str(values.pop("method"))
+        except KeyError as error:
+            raise InputError(f"the header of {path} names no method; save it again") from error
         try:
             return cls(
                 method,
