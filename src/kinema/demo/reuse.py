@@ -4,19 +4,19 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from kinema.measure import displacement_cosine, judge
-from kinema.motion_inversion import InversionSettings, Motion, fitted_reference, generate, invert
+from kinema.motion_inversion import InversionSettings, fitted_reference, generate, invert
 from kinema.motion_prompt import MotionPrompt
 from kinema.motion_prompt.see import Sight, see
-from kinema.sprites import parse_caption, render, sample_scenes, text_to_video
+from kinema.sprites import MOTIONS, parse_caption, render, scenes_of, text_to_video
 from kinema.video import write_video
 
 REFERENCE, MOTION = "reference.mp4", "motion.safetensors"
 REFERENCE_CAPTION = "a large yellow square on a black background"
+REFERENCE_MOTION = "circle-clockwise"
 PROMPTS = (
     "a large red circle on a grey background",
     "a large white star on a navy background",
@@ -82,15 +82,9 @@ def reuse(folder: Path, *, prompt: MotionPrompt, progress: bool = True) -> Reuse
     sight = see(path, folder / "reference", prompt=prompt, size=128)
 
     pipe = text_to_video()
-    pipe.set_progress_bar_config(disable=True)
     started = time.monotonic()
     motion = invert(
-        pipe,
-        path,
-        prompt=REFERENCE_CAPTION,
-        settings=SETTINGS,
-        seed=_SEED,
-        progress=progress,
+        pipe, path, prompt=REFERENCE_CAPTION, settings=SETTINGS, seed=_SEED, progress=progress
     )
     seconds = time.monotonic() - started
     motion.save(folder / MOTION)
@@ -101,7 +95,9 @@ def reuse(folder: Path, *, prompt: MotionPrompt, progress: bool = True) -> Reuse
     ):
         made = []
         for each, file in ((None, f"without-{k}.mp4"), (motion, f"with-{k}.mp4")):
-            video = _video_of(pipe, text, each)
+            video = generate(
+                pipe, text, motion=each, seed=_SEED, num_steps=NUM_STEPS, guidance=GUIDANCE
+            )
             write_video(folder / file, video, frames_per_second=_FRAMES_PER_SECOND)
             made.append(_judged(video, text, file, wanted))
         rows.append((text, made[0], made[1]))
@@ -109,23 +105,9 @@ def reuse(folder: Path, *, prompt: MotionPrompt, progress: bool = True) -> Reuse
 
 
 def _reference() -> Tensor:
-    """Render the clip to learn from, larger than the model makes them, as a user's would be."""
-    said = parse_caption(REFERENCE_CAPTION)
-    scenes = sample_scenes(
-        1,
-        seed=_SEED,
-        sizes=[said.size or "large"],
-        colours=[said.colour],
-        shapes=[said.shape],
-        backgrounds=[said.background],
-        motions=["circle-clockwise"],
-    )
+    """Render the clip to learn from, `(16, 3, 256, 256)`: larger than the model's, as a user's."""
+    scenes = scenes_of([f"{REFERENCE_CAPTION}, {MOTIONS[REFERENCE_MOTION]}"], seed=_SEED)
     return render(scenes, num_frames=16, height=256, width=256).video[0]
-
-
-@torch.no_grad()
-def _video_of(pipe: object, text: str, motion: Motion | None) -> Tensor:
-    return generate(pipe, text, motion=motion, seed=_SEED, num_steps=NUM_STEPS, guidance=GUIDANCE)
 
 
 def _judged(video: Tensor, text: str, file: str, wanted: Tensor) -> Transfer:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -158,20 +159,25 @@ def test_image_layers_of_the_video_models_learn_at_their_share_of_the_rate(
 @pytest.mark.parametrize("name", [name for name, _ in TEMPORAL])
 def test_a_video_stage_goes_on_from_weights(name: str, runs: Path, tmp_path: Path) -> None:
     weights = tmp_path / "weights"
-    ship(runs, weights)
+    before = ship(runs, weights)
     recipe = replace(RECIPE, stage=name, start=str(weights))
-    stage = new_stage(recipe, tmp_path / "no-runs")
-    part = "unet3d" if name == "text-to-video" else "motion_adapter"
-    shipped = load_file(weights / part / "diffusion_pytorch_model.safetensors")
-    own = stage.trained["unet"].state_dict()
-    assert all(torch.equal(own[key], shipped[key].float()) for key in shipped)
+    parts = ("unet3d",) if name == "text-to-video" else ("motion_adapter", "unet")
+    # The weights are meant also where there is an image model trained apart.
+    image_model = tmp_path / "image-model" / "text-to-image"
+    shutil.copytree(runs / "text-to-image", image_model)
+    for folder in (tmp_path / "no-runs", image_model.parent):
+        stage = new_stage(recipe, folder)
+        own = stage.trained["unet"].state_dict()
+        for part in parts:
+            shipped = load_file(weights / part / "diffusion_pytorch_model.safetensors")
+            assert all(torch.equal(own[key], shipped[key].float()) for key in shipped)
 
     train(stage, recipe, tmp_path / "runs" / name)
     made = ship(tmp_path / "runs", weights)
     # Only this stage's weights were replaced; what made the others is still said.
     assert made["stages"][name]["recipe"]["start"] == str(weights)
     assert set(made["stages"]) == set(STAGES)
-    assert made["stages"]["autoencoder"] == made_with(weights)["stages"]["autoencoder"]
+    assert made["stages"]["autoencoder"] == before["stages"]["autoencoder"]
     assert str(tmp_path) not in (weights / part / "config.json").read_text()
     after = load_file(weights / part / "diffusion_pytorch_model.safetensors")
     assert any(not torch.equal(after[key], shipped[key]) for key in shipped)

@@ -21,6 +21,9 @@ class VideoStage(DiffusionStage, ABC):
     the image model's other layers at `Recipe.spatial_rate` of it.
     """
 
+    text_for_each_frame: bool
+    """Whether the video U-Net takes a text for each frame, or one for each video."""
+
     def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
         super().__init__(recipe, runs, device)
         torch.manual_seed(recipe.seed)
@@ -35,6 +38,28 @@ class VideoStage(DiffusionStage, ABC):
         }
         for name, parameter in self.trained.named_parameters():
             parameter.requires_grad_(self.rates.get(name, 1.0) > 0)
+
+    def loss(self, step: int) -> Tensor:
+        """Return the loss of one step; see `Stage`."""
+        latents, captions = self.batch(step)
+        with torch.no_grad():
+            text = self.text_encoder(self.tokens(captions)).last_hidden_state
+        video = latents.transpose(1, 2).contiguous()
+        if self.text_for_each_frame:
+            text = text.repeat_interleave(video.shape[2], dim=0)
+        return self.denoising_loss(self.trained["unet"], video, encoder_hidden_states=text)
+
+    @torch.no_grad()
+    def sample(self, averaged: nn.Module, path: Path) -> None:
+        """Write a picture of what the averaged weights make; see `Stage`."""
+        sample_videos(
+            self,
+            averaged["unet"],  # type: ignore[index]
+            self.text_encoder,
+            path,
+            num_frames=models.NUM_FRAMES,
+            repeat_text=self.text_for_each_frame,
+        )
 
     @abstractmethod
     def new_unet(self) -> nn.Module:
@@ -53,36 +78,24 @@ class AnimateDiffStage(VideoStage):
     loss, whose frames are pictures.
     """
 
+    text_for_each_frame = True
+
     def new_unet(self) -> nn.Module:
         """Return the image U-Net with motion modules in it; see `VideoStage`."""
         from diffusers import UNetMotionModel
 
-        start = self.recipe.start
-        adapter = (
-            load_start(self.recipe, "motion_adapter") if start else models.new_motion_adapter()
-        )
-        return UNetMotionModel.from_unet2d(self.earlier("text-to-image", "unet"), adapter)
+        if self.recipe.start:
+            # Both of one kind: an adapter belongs to the image layers that it was trained with.
+            image_unet = load_start(self.recipe, "unet")
+            adapter = load_start(self.recipe, "motion_adapter")
+        else:
+            image_unet = load_export(self.runs, "text-to-image", "unet")
+            adapter = models.new_motion_adapter()
+        return UNetMotionModel.from_unet2d(image_unet, adapter)
 
     def is_temporal(self, name: str) -> bool:
         """Return whether a parameter is of a motion module; see `VideoStage`."""
         return ".motion_modules." in name
-
-    def loss(self, step: int) -> Tensor:
-        """Return the loss of one step; see `Stage`."""
-        latents, captions = self.batch(step)
-        with torch.no_grad():
-            text = self.text_encoder(self.tokens(captions)).last_hidden_state
-        video = latents.transpose(1, 2).contiguous()
-        text = text.repeat_interleave(video.shape[2], dim=0)
-        return self.denoising_loss(self.trained["unet"], video, encoder_hidden_states=text)
-
-    @torch.no_grad()
-    def sample(self, averaged: nn.Module, path: Path) -> None:
-        """Write a picture of what the averaged weights make; see `Stage`."""
-        unet = averaged["unet"]  # type: ignore[index]
-        sample_videos(
-            self, unet, self.text_encoder, path, num_frames=models.NUM_FRAMES, repeat_text=True
-        )
 
     def export(self, averaged: nn.Module, folder: Path) -> None:
         """Write the averaged weights; see `Stage`."""
@@ -104,13 +117,15 @@ class TextToVideoStage(VideoStage):
     there what words of motion mean for a picture.
     """
 
+    text_for_each_frame = False
+
     def new_unet(self) -> nn.Module:
         """Return the image U-Net, inflated; see `VideoStage`."""
         if not self.recipe.start:
             return models.inflate(self._image_unet())
         unet: nn.Module = load_start(self.recipe, "unet3d")
         if has_export(self.runs, "animatediff", "unet"):
-            unet.load_state_dict(self._image_unet().state_dict(), strict=False)
+            unet.load_state_dict(unet.state_dict() | self._image_unet().state_dict())
         return unet
 
     def _image_unet(self) -> Any:
@@ -120,20 +135,6 @@ class TextToVideoStage(VideoStage):
     def is_temporal(self, name: str) -> bool:
         """Return whether a parameter is of a layer across frames; see `VideoStage`."""
         return models.is_temporal(name)
-
-    def loss(self, step: int) -> Tensor:
-        """Return the loss of one step; see `Stage`."""
-        latents, captions = self.batch(step)
-        with torch.no_grad():
-            text = self.text_encoder(self.tokens(captions)).last_hidden_state
-        video = latents.transpose(1, 2).contiguous()
-        return self.denoising_loss(self.trained["unet"], video, encoder_hidden_states=text)
-
-    @torch.no_grad()
-    def sample(self, averaged: nn.Module, path: Path) -> None:
-        """Write a picture of what the averaged weights make; see `Stage`."""
-        unet = averaged["unet"]  # type: ignore[index]
-        sample_videos(self, unet, self.text_encoder, path, num_frames=models.NUM_FRAMES)
 
     def export(self, averaged: nn.Module, folder: Path) -> None:
         """Write the averaged weights; see `Stage`."""
