@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,8 +10,9 @@ import torch
 from kinema.demo import Comparison, Row, Settings, generate, learn, reuse, run_demo
 from kinema.demo.perceive import CLASSES, Learned, draw_clips
 from kinema.errors import InputError
+from kinema.measure import judge
 from kinema.motion_inversion import InversionSettings, Motion
-from kinema.sprites import Nuisances
+from kinema.sprites import Nuisances, parse_caption
 from kinema.video import write_video
 
 SMALL = Settings(num_training_clips=40, num_test_clips=100, num_steps=6, batch_size=8)
@@ -88,3 +90,25 @@ def test_a_demo_without_seeds_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="seed"):
         run_demo(tmp_path / "demo", seeds=[], settings=SMALL)
     assert not (tmp_path / "demo").exists()
+
+
+def test_the_mean_with_the_motion_is_of_the_videos_with_it() -> None:
+    def transfer(cosine: float) -> reuse.Transfer:
+        return reuse.Transfer("some.mp4", cosine, {}, appearance=True)
+
+    rows = [("a", transfer(0.0), transfer(0.5)), ("b", transfer(0.1), transfer(0.9))]
+    made = reuse.Reuse(SimpleNamespace(), rows, num_numbers=1, file_bytes=1, seconds=1.0)
+    assert made.mean_cosine(with_motion=True) == pytest.approx(0.7)
+    assert made.mean_cosine(with_motion=False) == pytest.approx(0.05)
+
+
+def test_the_reference_moves_as_its_caption_does_not_say() -> None:
+    verdict = judge(at_model_size(reuse._reference())[None])
+    said = parse_caption(reuse.REFERENCE_CAPTION)
+    assert said.motion is None
+    assert verdict.agreement([said])["appearance"].all()
+    assert verdict.words(0)["motion"] == reuse.REFERENCE_MOTION
+
+
+def at_model_size(video: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.interpolate(video, size=64, mode="area")
