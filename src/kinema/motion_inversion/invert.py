@@ -22,7 +22,7 @@ from kinema.motion_inversion.denoising import (
 from kinema.motion_inversion.learner import Learner
 from kinema.motion_inversion.motion import Motion
 from kinema.motion_inversion.noise import ddim_inversion
-from kinema.motion_inversion.origin import Origin, attentions_of, model_class_of
+from kinema.motion_inversion.origin import origin_of
 from kinema.motion_inversion.reference import Reference, Video, read_reference
 from kinema.motion_inversion.settings import InversionSettings, settings_of
 from kinema.motion_inversion.sites import configuration, denoiser, layout
@@ -114,17 +114,8 @@ def invert(
     )
     check_length(denoiser.model, len(reference.video))
     latents = latents_of(pipe, reference.video)
-    origin = Origin(
-        model_class=model_class_of(pipe),
-        attentions=attentions_of(denoiser.model),
-        num_frames=latents.shape[2],
-        latent_size=(latents.shape[3], latents.shape[4]),
-        model_id=getattr(pipe, "name_or_path", None) or None,
-        frames_per_second=reference.frames_per_second,
-        source_sha256=reference.sha256,
-        prompt=prompt,
-        settings=chosen.to_json(),
-        seed=seed,
+    origin = origin_of(
+        pipe, latents, reference, prompt=prompt, settings=chosen.to_json(), seed=seed
     )
     learner = Learner(pipe, denoiser, latents, origin, chosen, seed, attention)
     path = checkpoint or resume_from

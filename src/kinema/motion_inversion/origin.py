@@ -6,12 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from kinema.errors import InputError
 from kinema.motion_inversion.sites import denoiser, find_sites, plain_model
+
+if TYPE_CHECKING:
+    from kinema.motion_inversion.reference import Reference
 
 Attentions = Mapping[str, tuple[int, int, int]]
 """Channels, inner channels and heads of every temporal attention of a model, by its path."""
@@ -102,6 +105,39 @@ def attentions_of(model: nn.Module) -> Attentions:
 def model_class_of(target: Any) -> str:
     """The class of the denoiser of a pipeline, or of a model."""
     return type(plain_model(denoiser(target))).__name__
+
+
+def origin_of(
+    pipe: Any,
+    latents: Tensor,
+    reference: "Reference",
+    *,
+    prompt: str,
+    settings: dict[str, Any],
+    seed: int,
+) -> Origin:
+    """The origin of what is about to be learned from a clip.
+
+    Args:
+        pipe: the pipeline that it is learned on.
+        latents: of the clip, `(1, C, T, h, w)`.
+        reference: the clip as it was fitted to the pipeline.
+        prompt: what it shows.
+        settings: of the learning, as plain JSON values.
+        seed: of everything random.
+    """
+    return Origin(
+        model_class=model_class_of(pipe),
+        attentions=attentions_of(denoiser(pipe)),
+        num_frames=latents.shape[2],
+        latent_size=(latents.shape[3], latents.shape[4]),
+        model_id=getattr(pipe, "name_or_path", None) or None,
+        frames_per_second=reference.frames_per_second,
+        source_sha256=reference.sha256,
+        prompt=prompt,
+        settings=settings,
+        seed=seed,
+    )
 
 
 def check_same_model(

@@ -9,7 +9,12 @@ from kinema.errors import InputError
 from kinema.motion_inversion import Origin, ddim_inversion, fitted_reference
 from kinema.motion_inversion.denoising import Denoiser, check_length, denoiser_of, latents_of
 from kinema.motion_inversion.objective import training_scheduler
-from kinema.motion_inversion.origin import attentions_of, check_same_model, model_class_of
+from kinema.motion_inversion.origin import (
+    attentions_of,
+    check_same_model,
+    model_class_of,
+    origin_of,
+)
 from kinema.motion_inversion.reference import Video
 from kinema.motion_inversion.sites import denoiser, plain_model
 from kinema.peers.learned import Learned
@@ -82,17 +87,8 @@ def task_of(
     )
     check_length(unet, len(reference.video))
     latents = latents_of(pipe, reference.video)
-    origin = Origin(
-        model_class=model_class_of(pipe),
-        attentions=attentions_of(unet),
-        num_frames=latents.shape[2],
-        latent_size=(latents.shape[3], latents.shape[4]),
-        model_id=getattr(pipe, "name_or_path", None) or None,
-        frames_per_second=reference.frames_per_second,
-        source_sha256=reference.sha256,
-        prompt=prompt,
-        settings=settings.to_json(),
-        seed=seed,
+    origin = origin_of(
+        pipe, latents, reference, prompt=prompt, settings=settings.to_json(), seed=seed
     )
     return Task(pipe, told, latents, origin, training_scheduler(pipe.scheduler), seed)
 
