@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from kinema.errors import InputError
 from kinema.sprites import MOTIONS, animatediff, made_with, text_to_video
@@ -183,11 +183,22 @@ def test_a_video_stage_goes_on_from_weights(name: str, runs: Path, tmp_path: Pat
     assert any(not torch.equal(after[key], shipped[key]) for key in shipped)
 
 
-def test_text_to_video_takes_its_image_layers_from_animatediff(runs: Path) -> None:
-    trained = load_export(runs, "animatediff", "unet").state_dict()
-    stage = new_stage(replace(RECIPE, stage="text-to-video"), runs)
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_text_to_video_takes_its_image_layers_from_animatediff(
+    goes_on: bool, runs: Path, tmp_path: Path
+) -> None:
+    for name in ("autoencoder", "motion-words", "animatediff"):
+        shutil.copytree(runs / name / "export", tmp_path / "runs" / name / "export")
+    file = tmp_path / "runs/animatediff/export/unet/diffusion_pytorch_model.safetensors"
+    changed = {key: value + 0.5 for key, value in load_file(file).items()}
+    save_file(changed, file)
+    weights = ""
+    if goes_on:
+        ship(runs, tmp_path / "weights")
+        weights = str(tmp_path / "weights")
+    stage = new_stage(replace(RECIPE, stage="text-to-video", start=weights), tmp_path / "runs")
     own = stage.trained["unet"].state_dict()
-    assert all(torch.equal(own[key], trained[key]) for key in trained)
+    assert all(torch.equal(own[key], changed[key].float()) for key in changed)
 
 
 def test_the_autoencoder_learns() -> None:
