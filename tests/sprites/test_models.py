@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from diffusers import UNetMotionModel
 
 from kinema.sprites import models
 
@@ -40,13 +39,46 @@ def test_an_inflated_video_unet_treats_each_frame_as_the_image_unet_does(
     torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
 
 
-@torch.no_grad()
-def test_a_new_motion_adapter_changes_nothing(image_unet, inputs) -> None:
+def test_every_temporal_layer_of_an_inflated_unet_learns(image_unet, inputs) -> None:
+    # A layer that is born ending in zeros gets a gradient behind them after the first step; one
+    # with zeros in two places would never get any.
     latents, timesteps, text = inputs
-    unet = UNetMotionModel.from_unet2d(image_unet, models.new_motion_adapter()).eval()
-    output = unet(latents, timesteps, encoder_hidden_states=text.repeat_interleave(5, 0)).sample
-    expected = frame_by_frame(image_unet, latents, timesteps, text)
-    torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
+    unet = models.inflate(image_unet).eval()
+    temporal = {name: p for name, p in unet.named_parameters() if models.is_temporal(name)}
+    before = {name: p.detach().clone() for name, p in temporal.items()}
+    optimizer = torch.optim.SGD(temporal.values(), lr=1.0)
+    for _ in range(3):
+        optimizer.zero_grad()
+        output = unet(latents, timesteps, encoder_hidden_states=text).sample
+        (output - latents.flip(2)).square().mean().backward()
+        optimizer.step()
+    # A bias before a normalisation of its own channel group, or of keys, may well stay.
+    still = [name for name, p in temporal.items() if p.ndim > 1 and torch.equal(p, before[name])]
+    assert not still
+
+
+@torch.no_grad()
+def test_a_new_motion_adapter_adds_the_number_of_a_frame_and_nothing_else(image_unet) -> None:
+    adapter = models.new_motion_adapter()
+    generator = torch.Generator().manual_seed(0)
+    module = adapter.down_blocks[0].motion_modules[0]
+    one, other = torch.randn(2, 16, 64, 8, 8, generator=generator)
+    added = [module(frames, num_frames=16) - frames for frames in (one, other)]
+    torch.testing.assert_close(added[0], added[1], atol=1e-4, rtol=0)
+    clock = added[0].mean(dim=(2, 3))
+    torch.testing.assert_close(added[0], clock[:, :, None, None].expand_as(added[0]))
+    apart = torch.cdist(clock, clock) + 100 * torch.eye(16)
+    assert apart.min() > 0.2 * clock.std() * 64**0.5
+    nearest = apart.argmin(dim=1)
+    assert ((nearest - torch.arange(16)).abs() == 1).all()
+
+
+def test_the_parts_of_a_new_motion_adapter_that_carry_no_clock_are_silent() -> None:
+    adapter = models.new_motion_adapter()
+    module = adapter.mid_block.motion_modules[0]
+    assert module.proj_out.weight[:, :32].abs().sum() > 0
+    assert not module.proj_out.weight[:, 32:].any()
+    assert not module.proj_out.bias.any()
 
 
 def test_inflating_another_unet_is_refused(image_unet) -> None:

@@ -166,7 +166,11 @@ def _run(
 
     done, num_steps = learner.progress, learner.settings.num_steps
     with tqdm(
-        total=num_steps, initial=done.step, desc="invert", disable=not progress, leave=False
+        total=num_steps,
+        initial=done.step,
+        desc="invert",
+        disable=None if progress else True,
+        leave=False,
     ) as bar:
         while done.step < num_steps and not learner.on_a_plateau():
             loss = learner.step()

@@ -115,7 +115,7 @@ def run_steps(step: Callable[[], float], num_steps: int, *, name: str, progress:
     """
     from tqdm import tqdm
 
-    with tqdm(total=num_steps, desc=name, disable=not progress, leave=False) as bar:
+    with tqdm(total=num_steps, desc=name, disable=None if progress else True, leave=False) as bar:
         for number in range(1, num_steps + 1):
             loss = step()
             if loss != loss:

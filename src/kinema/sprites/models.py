@@ -5,7 +5,7 @@ An image model comes first. Both video models start from it: inflating its weigh
 into the image model itself.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -37,6 +37,8 @@ _UNET = {
     "norm_num_groups": 16,
 }
 _HEAD_WIDTH = 16
+_MOTION_HEADS = 4
+_CLOCK_SIZE = 2.0
 
 
 def new_autoencoder() -> "AutoencoderKL":
@@ -95,13 +97,17 @@ def new_image_unet() -> "UNet2DConditionModel":
 
 
 def new_motion_adapter() -> "MotionAdapter":
-    """Return an untrained motion adapter for the image U-Net; it changes nothing yet."""
+    """Return a motion adapter for the image U-Net that knows one thing: which frame is which.
+
+    What it adds to a picture is the number of its frame, in the sines and cosines of the positional
+    embedding; from frame to frame nothing passes yet. See `give_clock`.
+    """
     from diffusers import MotionAdapter
 
     adapter = MotionAdapter(
         block_out_channels=_UNET_CHANNELS,
         motion_layers_per_block=1,
-        motion_num_attention_heads=4,
+        motion_num_attention_heads=_MOTION_HEADS,
         motion_norm_num_groups=16,
         motion_max_seq_length=32,
     )
@@ -109,7 +115,46 @@ def new_motion_adapter() -> "MotionAdapter":
         for name, parameter in adapter.named_parameters():
             if ".proj_out." in name:
                 parameter.zero_()
+    for block in (*adapter.down_blocks, adapter.mid_block, *adapter.up_blocks):
+        give_clock(block)
     return adapter
+
+
+@torch.no_grad()
+def give_clock(block: Any) -> None:
+    """Let the motion modules of a block write the number of a frame into what they add.
+
+    Born at random, attention over frames is nearly even, so the positional embedding averages out
+    and nothing after it knows the time: the model must find the time and what to do at it at once.
+    Here the first head looks, by the fastest waves of the embedding, at its own frame, and carries
+    those waves to the output. The channels that it uses hold nothing else; all of it can be
+    unlearned.
+    """
+    for module in block.motion_modules:
+        transformer = module.transformer_blocks[0]
+        attention = transformer.attn1
+        width = attention.to_q.weight.shape[0]
+        waves = width // attention.heads
+        # Neighbouring frames are to differ by the same score at every width: about 2.
+        sharpness = (2 * waves**0.5 * 16 / waves) ** 0.5
+        others = (module.proj_in, transformer.attn2.to_out[0], transformer.ff.net[2])
+        for layer, size in (
+            (attention.to_q, sharpness),
+            (attention.to_k, sharpness),
+            (attention.to_v, 1.0),
+            (attention.to_out[0], 1.0),
+            *((layer, 0.0) for layer in others),
+        ):
+            layer.weight[:waves] = 0
+            layer.weight[:waves, :waves] = size * torch.eye(waves)
+            if layer.bias is not None:
+                layer.bias[:waves] = 0
+        attention.to_out[0].weight[waves:, :waves] = 0
+        transformer.norm1.weight[:waves] = 0
+        transformer.norm1.bias[:waves] = 0
+        # A third of what a picture's own features measure there, spread over all channels.
+        size = _CLOCK_SIZE * width / _UNET_CHANNELS[0]
+        module.proj_out.weight[:, :waves] = size * torch.linalg.qr(torch.randn(width, waves)).Q
 
 
 def inflate(image_unet: "UNet2DConditionModel") -> "UNet3DConditionModel":
@@ -134,7 +179,9 @@ def inflate(image_unet: "UNet2DConditionModel") -> "UNet3DConditionModel":
     video_unet.load_state_dict({**own, **spatial})
     with torch.no_grad():
         for name, parameter in video_unet.named_parameters():
-            if name in temporal and (".proj_out." in name or ".conv4." in name):
+            # A temporal convolution layer is born ending in zeros. To zero the normalisation before
+            # them too would end its learning before it began: zeros times zeros have no gradient.
+            if name in temporal and ".proj_out." in name:
                 parameter.zero_()
     return video_unet
 

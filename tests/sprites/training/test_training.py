@@ -8,7 +8,6 @@ import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -340,16 +339,75 @@ def test_a_run_whose_learning_rate_fell_is_not_made_longer(tmp_path: Path) -> No
 def test_a_shift_moves_noise_levels_towards_noise(runs: Path) -> None:
     def mean_level(shift: float) -> float:
         stage = new_stage(replace(RECIPE, stage="text-to-image", timestep_shift=shift), runs)
-        seen: list[torch.Tensor] = []
-
-        class Unet(torch.nn.Module):
-            def forward(self, noisy: torch.Tensor, timesteps: torch.Tensor) -> SimpleNamespace:
-                seen.append(timesteps)
-                return SimpleNamespace(sample=noisy)
-
-        stage.denoising_loss(Unet(), torch.zeros(4096, 1, 1, 1))
-        return seen[0].double().mean().item() / 1000
+        _, _, timesteps = stage.noised(torch.zeros(4096, 1, 1, 1), step=0)
+        return timesteps.double().mean().item() / 1000
 
     # The mean of s t / (1 + (s - 1) t) over t in [0, 1] is s / (s - 1) - s ln s / (s - 1)^2.
     assert mean_level(1.0) == pytest.approx(0.5, abs=2e-3)
     assert mean_level(3.0) == pytest.approx(1.5 - 0.75 * math.log(3), abs=2e-3)
+
+
+def test_noise_levels_come_back_while_the_learning_rate_falls() -> None:
+    recipe = replace(
+        RECIPE, num_steps=30, num_decay_steps=10, timestep_shift=16.0, last_timestep_shift=1.0
+    )
+    shifts = [recipe.timestep_shift_at(step) for step in (0, 20, 25, 30)]
+    assert shifts == pytest.approx([16.0, 16.0, 4.0, 1.0])
+    assert replace(recipe, last_timestep_shift=0.0).timestep_shift_at(30) == 16.0
+
+
+def test_clock_steps_teach_the_temporal_convolutions_which_frame_is_which(
+    runs: Path, tmp_path: Path
+) -> None:
+    recipe = replace(
+        RECIPE,
+        stage="text-to-video",
+        batch_size=2,
+        num_steps=40,
+        num_clock_steps=40,
+        num_warmup_steps=5,
+        learning_rate=3e-3,
+        beta2=0.99,
+        precision="bf16",
+    )
+    stage = new_stage(recipe, runs)
+    before = {name: p.clone() for name, p in stage.trained.named_parameters()}
+    train(stage, recipe, tmp_path)
+    moved = {
+        name for name, p in stage.trained.named_parameters() if not torch.equal(p, before[name])
+    }
+    assert moved
+    assert all("temp_convs" in name for name in moved)
+    course = losses(tmp_path)
+    assert course[0] == pytest.approx(8, abs=0.2)
+    assert course[-1] < 5
+
+
+def test_a_motion_adapter_gets_a_new_clock_down_to_the_middle(runs: Path) -> None:
+    recipe = replace(RECIPE, stage="animatediff", start="kinema", new_clock=True)
+    told, plain = new_stage(recipe, runs), new_stage(replace(recipe, new_clock=False), runs)
+    ours = dict(told.trained.named_parameters())
+    other = {
+        name
+        for name, parameter in plain.trained.named_parameters()
+        if not torch.equal(parameter, ours[name])
+    }
+    assert other
+    assert all(".motion_modules." in name and ".up_blocks." not in name for name in other)
+
+
+def test_settings_of_the_clock_are_for_the_stages_that_have_one() -> None:
+    with pytest.raises(InputError, match="only text-to-video has clock steps"):
+        replace(RECIPE, stage="animatediff", num_clock_steps=3)
+    with pytest.raises(InputError, match="only animatediff that starts from weights"):
+        replace(RECIPE, stage="animatediff", new_clock=True)
+
+
+def test_a_checkpoint_of_unknown_settings_is_refused(runs: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, num_steps=1)
+    train(new_stage(recipe, runs), recipe, tmp_path)
+    path = tmp_path / "checkpoint.safetensors"
+    of_another_version = json.dumps({"stage": "autoencoder", "colour": "blue"})
+    save_file(load_file(path), path, {"step": "1", "recipe": of_another_version})
+    with pytest.raises(InputError, match="another recipe"):
+        train(new_stage(recipe, runs), recipe, tmp_path)

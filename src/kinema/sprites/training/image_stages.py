@@ -10,14 +10,16 @@ from torch.nn import functional as F
 
 from kinema.sprites import models
 from kinema.sprites.render import render
-from kinema.sprites.scenes import Nuisances, sample_captions, sample_scenes
+from kinema.sprites.scenes import MOTION_NAMES, Nuisances, sample_captions, sample_scenes
 from kinema.sprites.tokenizer import MAX_TOKENS, build_tokenizer
 from kinema.sprites.training.exports import has_export, load_export, load_start
 from kinema.sprites.training.latents import LatentPool, latent_pool
 from kinema.sprites.training.preview import sample_videos, save_grid
 from kinema.sprites.training.recipe import Recipe
+from kinema.sprites.words import ONE_WAY_MOTIONS
 
 _KL_WEIGHT = 1e-4
+_ONE_WAY = torch.tensor([MOTION_NAMES.index(name) for name in ONE_WAY_MOTIONS])
 _BUSY = Nuisances(camera=0.3, distractors=3)
 
 
@@ -98,23 +100,34 @@ class DiffusionStage:
         """Return latents (B, T, 6, 8, 8) and a caption for each, some of them empty."""
         seed = self.recipe.seed * 10_000_019 + step
         latents, scenes = self.pool.shard(int(torch.randint(self.pool.num_shards, ())))
-        rows = torch.randint(len(latents), (self.recipe.batch_size,))
+        if step < self.recipe.num_one_way_steps:
+            allowed = torch.isin(scenes.motion, _ONE_WAY).nonzero()[:, 0]
+            rows = allowed[torch.randint(len(allowed), (self.recipe.batch_size,))]
+        else:
+            rows = torch.randint(len(latents), (self.recipe.batch_size,))
         captions = sample_captions(scenes[rows], seed=seed, motion_share=self.recipe.motion_share)
         dropped = torch.rand(len(captions)) < self.recipe.caption_dropout
         captions = ["" if drop else text for text, drop in zip(captions, dropped, strict=True)]
         return latents[rows].float().to(self.device), captions
 
-    def denoising_loss(self, unet: nn.Module, latents: Tensor, **conditions: Tensor) -> Tensor:
-        """Return the v-prediction loss at one noise level for each sample (first axis)."""
+    def noised(self, latents: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return noisy latents, the v-prediction's target and the noise level of each, (B,)."""
         noise = torch.randn_like(latents)
         # One level in each of B equal parts of the schedule: less variance than B free draws.
         count = latents.shape[0]
         levels = (torch.randperm(count) + torch.rand(count)) / count
-        shift = self.recipe.timestep_shift
+        shift = self.recipe.timestep_shift_at(step)
         levels = shift * levels / (1 + (shift - 1) * levels)
         timesteps = (levels * self.scheduler.config.num_train_timesteps).long().to(self.device)
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
         target = self.scheduler.get_velocity(latents, noise, timesteps)
+        return noisy, target, timesteps
+
+    def denoising_loss(
+        self, unet: nn.Module, latents: Tensor, *, step: int, **conditions: Tensor
+    ) -> Tensor:
+        """Return the v-prediction loss at one noise level for each sample (first axis)."""
+        noisy, target, timesteps = self.noised(latents, step)
         predicted = unet(noisy, timesteps, **conditions).sample
         return F.mse_loss(predicted.float(), target)
 
@@ -135,7 +148,9 @@ class TextToImageStage(DiffusionStage):
         moments = torch.randint(latents.shape[1], (latents.shape[0],))
         frames = latents[torch.arange(latents.shape[0]), moments.to(self.device)]
         text = self.trained["text_encoder"](self.tokens(captions)).last_hidden_state
-        return self.denoising_loss(self.trained["unet"], frames, encoder_hidden_states=text)
+        return self.denoising_loss(
+            self.trained["unet"], frames, step=step, encoder_hidden_states=text
+        )
 
     @torch.no_grad()
     def sample(self, averaged: nn.Module, path: Path) -> None:

@@ -221,8 +221,11 @@ def _resume(
     groups: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimizer": {}}
     with safe_open(path, "pt") as checkpoint:
         metadata = checkpoint.metadata()
-        before = Recipe(**json.loads(metadata["recipe"]))
-        if not _goes_on(before, recipe, step=int(metadata["step"])):
+        before = json.loads(metadata["recipe"])
+        # A setting that this version has not is another recipe too.
+        if before.keys() != asdict(recipe).keys() or not _goes_on(
+            Recipe(**before), recipe, step=int(metadata["step"])
+        ):
             raise InputError(
                 f"{path} was made with another recipe; give that recipe or another folder"
             )

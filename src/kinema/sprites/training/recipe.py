@@ -42,8 +42,19 @@ class Recipe:
         spatial_rate: learning rate of the video stages' own copy of the image model's layers, as
             a share of `learning_rate`; 0 keeps them as they are. Those that read the text always
             learn at the full rate.
+        last_timestep_shift: to which the shift goes while the learning rate falls
+            (`num_decay_steps`): motion is decided near noise, detail far from it. 0 keeps it.
+        num_one_way_steps: first steps, in which a video stage sees only one motion of each pair
+            that is each other's way back (`ONE_WAY_MOTIONS`). A model that sees "moving left" as
+            often as "moving right" learns neither: which half of the clip a frame is in says
+            nothing without the word, and the word nothing without the half. Seeing one of them
+            teaches the half, and then the word can be learned.
         start: "" for a video stage that begins from the image model, or weights from which it goes
             on: "kinema" for those that come with Kinema, else a folder.
+        new_clock: whether the motion modules in `start`, down to the middle, get a clock as new
+            ones have it (`models.give_clock`).
+        num_clock_steps: first steps of text-to-video, in which only its temporal convolutions
+            learn, and only which frame is which (`FrameClock`).
         steps_between_checkpoints: and samples.
     """
 
@@ -64,7 +75,11 @@ class Recipe:
     motion_share: float = 1 / 3
     timestep_shift: float = 1.0
     spatial_rate: float = 0.0
+    last_timestep_shift: float = 0.0
+    num_one_way_steps: int = 0
     start: str = ""
+    new_clock: bool = False
+    num_clock_steps: int = 0
     steps_between_checkpoints: int = 250
 
     def __post_init__(self) -> None:
@@ -75,17 +90,33 @@ class Recipe:
         for name in ("num_steps", "batch_size", "num_videos", "steps_between_checkpoints"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
-        if self.spatial_rate < 0:
-            raise InputError(f"spatial_rate is {self.spatial_rate}; give 0 or more")
+        for name in ("spatial_rate", "last_timestep_shift", "num_one_way_steps", "num_clock_steps"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}; give 0 or more")
         if self.start and self.stage not in VIDEO_STAGES:
             raise InputError(
                 f"only {' and '.join(VIDEO_STAGES)} start from weights; leave out start for stage "
                 f"{self.stage!r}"
             )
+        if self.num_clock_steps and self.stage != "text-to-video":
+            raise InputError(
+                f"only text-to-video has clock steps; leave out num_clock_steps for stage "
+                f"{self.stage!r}"
+            )
+        if self.new_clock and not (self.stage == "animatediff" and self.start):
+            raise InputError("only animatediff that starts from weights takes new_clock")
         if not 0 <= self.num_decay_steps <= self.num_steps:
             raise InputError(
                 f"num_decay_steps is {self.num_decay_steps}; give 0 to num_steps ({self.num_steps})"
             )
+
+    def timestep_shift_at(self, step: int) -> float:
+        """Return the shift of noise levels at a step: level, then a geometric way to the last."""
+        fallen = step - self.num_level_steps
+        if not self.last_timestep_shift or not self.num_decay_steps or fallen <= 0:
+            return self.timestep_shift
+        ratio = self.last_timestep_shift / self.timestep_shift
+        return float(self.timestep_shift * ratio ** min(1.0, fallen / self.num_decay_steps))
 
     @property
     def num_level_steps(self) -> int:

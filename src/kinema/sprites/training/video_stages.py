@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kinema.sprites import models
 from kinema.sprites.training.exports import has_export, load_export, load_start
+from kinema.sprites.training.frame_clock import FrameClock
 from kinema.sprites.training.image_stages import DiffusionStage
 from kinema.sprites.training.preview import sample_videos
 from kinema.sprites.training.recipe import Recipe
@@ -36,6 +37,7 @@ class VideoStage(DiffusionStage, ABC):
             for name, _ in self.trained.named_parameters()
             if not (self.is_temporal(name.removeprefix("unet.")) or ".attn2." in name)
         }
+        self.clock = FrameClock(self.trained["unet"])
         for name, parameter in self.trained.named_parameters():
             parameter.requires_grad_(self.rates.get(name, 1.0) > 0)
 
@@ -47,7 +49,12 @@ class VideoStage(DiffusionStage, ABC):
         video = latents.transpose(1, 2).contiguous()
         if self.text_for_each_frame:
             text = text.repeat_interleave(video.shape[2], dim=0)
-        return self.denoising_loss(self.trained["unet"], video, encoder_hidden_states=text)
+        if step < self.recipe.num_clock_steps:
+            noisy, _, timesteps = self.noised(video, step)
+            return self.clock.loss(noisy, timesteps, text)
+        return self.denoising_loss(
+            self.trained["unet"], video, step=step, encoder_hidden_states=text
+        )
 
     @torch.no_grad()
     def sample(self, averaged: nn.Module, path: Path) -> None:
@@ -88,6 +95,9 @@ class AnimateDiffStage(VideoStage):
             # Both of one kind: an adapter belongs to the image layers that it was trained with.
             image_unet = load_start(self.recipe, "unet")
             adapter = load_start(self.recipe, "motion_adapter")
+            if self.recipe.new_clock:
+                for block in (*adapter.down_blocks, adapter.mid_block):
+                    models.give_clock(block)
         else:
             image_unet = load_export(self.runs, "text-to-image", "unet")
             adapter = models.new_motion_adapter()
