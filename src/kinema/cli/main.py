@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from kinema.cli import demo, evaluate, finetune, generate, invert, see, sprites
+from kinema.cli import compare, demo, evaluate, finetune, generate, invert, see, sprites
 from kinema.errors import InputError
 
 # Errors of the operating system that are the user's to mend (a missing file, a full disk); any
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"kinema {version('kinema')}")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (demo, see, finetune, evaluate, invert, generate, sprites):
+    for command in (demo, see, finetune, evaluate, invert, generate, compare, sprites):
         command.add(commands)
     return root
 

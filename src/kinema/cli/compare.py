@@ -1,0 +1,122 @@
+"""`kinema compare`: every method on the same clips, prompts and seeds."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from kinema.cli.invert import add_model, pipeline_of
+from kinema.errors import InputError
+
+_EMBEDDED = "sprites"
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser(
+        "compare",
+        help="all methods on the same clips, one table",
+        description="Learn the motion of each reference by each method, give it to each prompt, "
+        "and score the videos: against the truth on sprites, by tracks of points on other clips. "
+        "Interrupted, the same command goes on where it was.",
+    )
+    command.add_argument(
+        "--reference",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("VIDEO", "WORDS"),
+        help="a clip and what it shows; may be given again",
+    )
+    command.add_argument(
+        "--sprites", type=int, metavar="N", help="N rendered references in place of clips"
+    )
+    command.add_argument(
+        "--prompt", action="append", default=[], metavar="WORDS", help="may be given again"
+    )
+    command.add_argument(
+        "--prompts", type=int, default=4, metavar="N", help="with --sprites and no --prompt (4)"
+    )
+    command.add_argument(
+        "--methods", default="none,kinema", help="names with commas between (none,kinema)"
+    )
+    command.add_argument("--seeds", type=int, default=1, metavar="N", help="1")
+    command.add_argument("--steps", type=int, help="of every sampling; each method's own")
+    command.add_argument("--guidance", type=float, help="of every sampling; each method's own")
+    command.add_argument("--clip-model", metavar="ID", help="a CLIP to score with, besides tracks")
+    add_model(command)
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Compare, and print the table."""
+    from kinema.compare import compare
+
+    plan, scorer = _plan(arguments), _scorer(arguments)
+    scorer.check(plan)
+    pipe = pipeline_of(arguments)
+    summary = compare(pipe, plan, scorer, arguments.output, model=str(arguments.model))
+    print(table(summary["rows"]))
+    print(f"wrote {arguments.output / 'index.html'}")
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows of a comparison as text, a line a method."""
+    names = [
+        name
+        for name, value in rows[0].items()
+        if isinstance(value, dict) and name != "learning_peak_bytes"
+    ]
+    widths = [max(len(name), 15) for name in names]
+    head = " ".join(name.rjust(width) for name, width in zip(names, widths, strict=True))
+    lines = [f"{'method':22}{head}"]
+    for row in rows:
+        cells = [
+            ("-" if row[name] is None else f"{row[name]['mean']:.3f} ± {row[name]['spread']:.3f}")
+            for name in names
+        ]
+        figures = " ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+        lines.append(f"{row['method']:22}{figures}")
+    return "\n".join(lines)
+
+
+def _plan(arguments: argparse.Namespace) -> Any:
+    from kinema.compare import Plan, clip_reference, open_prompts, travelling_references
+
+    if arguments.seeds < 1:
+        raise InputError(f"--seeds is {arguments.seeds}; give 1 or more")
+    if (arguments.sprites is None) == (not arguments.reference):
+        raise InputError("give clips by --reference, or --sprites N for rendered ones, not both")
+    prompts = arguments.prompt
+    if arguments.sprites is None:
+        references = [clip_reference(path, words) for path, words in arguments.reference]
+    else:
+        _check_embedded(arguments)
+        references = travelling_references(arguments.sprites)
+        prompts = prompts or open_prompts(arguments.prompts)
+    return Plan(
+        references,
+        prompts,
+        seeds=range(arguments.seeds),
+        methods=[name.strip() for name in arguments.methods.split(",")],
+        num_steps=arguments.steps,
+        guidance=arguments.guidance,
+    )
+
+
+def _scorer(arguments: argparse.Namespace) -> Any:
+    from kinema.compare import SpriteScorer, TrackScorer
+    from kinema.measure import ClipEmbedder
+
+    if arguments.sprites is not None:
+        return SpriteScorer()
+    clip = None if arguments.clip_model is None else ClipEmbedder.load(arguments.clip_model)
+    return TrackScorer(clip=clip)
+
+
+def _check_embedded(arguments: argparse.Namespace) -> None:
+    if not str(arguments.model).startswith(_EMBEDDED):
+        raise InputError(
+            f"--sprites with --model {arguments.model}, which does not know them; give sprites or "
+            "sprites-animatediff, or clips by --reference"
+        )

@@ -1,0 +1,70 @@
+"""The page of a comparison: its table, motion against appearance, and the videos."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kinema.compare.plan import Plan
+from kinema.files import replacing
+
+if TYPE_CHECKING:
+    from kinema.compare.scores import Scorer
+
+PAGE = "index.html"
+
+
+def write_page(
+    folder: Path,
+    plan: Plan,
+    summary: dict[str, Any],
+    videos: Sequence[dict[str, Any]],
+    scorer: "Scorer",
+) -> Path:
+    """Write `index.html` into `folder`, whose videos it shows; return its path.
+
+    Args:
+        folder: of the comparison.
+        plan: that was run.
+        summary: its `comparison.json`.
+        videos: entries of `results.jsonl`.
+        scorer: by which they were scored.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("kinema.compare", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scores = [
+        name
+        for name, value in summary["rows"][0].items()
+        if isinstance(value, dict) and name != "learning_peak_bytes"
+    ]
+    shown = {(v["method"], v["reference"], v["prompt"], v["seed"]): v for v in videos}
+    text = environment.get_template("comparison.html").render(
+        plan=plan,
+        summary=summary,
+        scores=scores,
+        points=_points(summary["rows"], scorer),
+        motion=scorer.motion,
+        appearance=scorer.appearance,
+        first_seed=plan.seeds[0],
+        video=lambda *key: shown.get((*key, plan.seeds[0])),
+    )
+    path = folder / PAGE
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+    return path
+
+
+def _points(rows: list[dict[str, Any]], scorer: "Scorer") -> list[dict[str, Any]]:
+    """Where each method stands, appearance to the right and motion upwards, as a picture has it."""
+    points = []
+    for row in rows:
+        right, up = row.get(scorer.appearance), row.get(scorer.motion)
+        if right and up:
+            points.append({"method": row["method"], "x": right["mean"], "y": up["mean"]})
+    return points

@@ -1,0 +1,147 @@
+"""What is compared: references, prompts, seeds and methods, on one model."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from kinema.errors import InputError
+from kinema.peers import method_named
+from kinema.sprites import Description, parse_caption, render, scenes_of
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A clip whose motion is learned.
+
+    Attributes:
+        name: a file name without a suffix.
+        video: a file, a folder of frames, or a tensor (T, 3, H, W) in [0, 1].
+        prompt: what it shows, in words.
+        trajectory: where its sprite is, (T, 2) in half frame widths, where that is known.
+        description: what its sprite looks like, where that is known.
+    """
+
+    name: str
+    video: Path | Tensor
+    prompt: str
+    trajectory: Tensor | None = None
+    description: Description | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells it from another: name, prompt and a digest of the clip."""
+        return {"name": self.name, "prompt": self.prompt, "sha256": _digest(self.video)}
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A comparison.
+
+    Attributes:
+        references: the clips; each is learned by each method, with each seed.
+        prompts: what to show with their motions.
+        seeds: of learning and of the starting noise.
+        methods: names in `kinema.peers.METHODS`.
+        settings: of a method, by its name, where not its published ones.
+        num_steps: of every sampling; each method's own where None.
+        guidance: of every sampling; each method's own where None.
+        learn_each_seed: learn anew for each seed, not once with the first.
+
+    Raises:
+        InputError: something is missing or named twice, or a method is unknown.
+    """
+
+    references: Sequence[Reference]
+    prompts: Sequence[str]
+    seeds: Sequence[int] = (0,)
+    methods: Sequence[str] = ("none", "kinema")
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    num_steps: int | None = None
+    guidance: float | None = None
+    learn_each_seed: bool = False
+
+    def __post_init__(self) -> None:
+        names = [reference.name for reference in self.references]
+        for what, given in (
+            ("references", names),
+            ("prompts", self.prompts),
+            ("seeds", self.seeds),
+            ("methods", self.methods),
+        ):
+            if not given:
+                raise InputError(f"there are no {what}; give one or more")
+            twice = next((each for each in given if list(given).count(each) > 1), None)
+            if twice is not None:
+                raise InputError(f"{twice!r} is twice among the {what}; give each once")
+        for method in (*self.methods, *self.settings):
+            method_named(method)
+
+    def learning_seeds(self) -> list[int]:
+        """Return the seeds that learning is done with."""
+        return list(self.seeds) if self.learn_each_seed else [self.seeds[0]]
+
+    def settings_of(self, method: str) -> Any:
+        """Return the settings of a method in this comparison."""
+        return self.settings.get(method, method_named(method).defaults)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values, by which a run that goes on knows its own results."""
+        return {
+            "references": [reference.identity() for reference in self.references],
+            "prompts": list(self.prompts),
+            "seeds": list(self.seeds),
+            "methods": {name: self.settings_of(name).to_json() for name in self.methods},
+            "num_steps": self.num_steps,
+            "guidance": self.guidance,
+            "learn_each_seed": self.learn_each_seed,
+        }
+
+
+def clip_reference(path: str | Path, prompt: str) -> Reference:
+    """Return a clip of the user's as a reference.
+
+    Raises:
+        InputError: there is no such file or folder.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"there is no clip {path}; give a video file or a folder of frames")
+    return Reference(path.stem, path, prompt)
+
+
+def sprites_references(captions: Sequence[str], *, seed: int, size: int = 64) -> list[Reference]:
+    """Render references whose motion is known, one for each caption, which must name a motion.
+
+    A reference's prompt is its caption without the motion: a method is told what moves, not how.
+
+    Raises:
+        InputError: a caption is not in the grammar of the sprites world, or names no motion.
+    """
+    said = [parse_caption(caption) for caption in captions]
+    for caption, description in zip(captions, said, strict=True):
+        if description.motion is None:
+            raise InputError(f"caption {caption!r} names no motion, which a reference is for")
+    rendering = render(scenes_of(captions, seed=seed), num_frames=16, height=size, width=size)
+    return [
+        Reference(
+            f"{k:02d}-{description.motion}",
+            rendering.video[k],
+            caption.rpartition(", ")[0],
+            rendering.trajectory[k],
+            description,
+        )
+        for k, (caption, description) in enumerate(zip(captions, said, strict=True))
+    ]
+
+
+def _digest(video: Path | Tensor) -> str:
+    digest = hashlib.sha256()
+    if isinstance(video, Tensor):
+        digest.update(video.contiguous().cpu().numpy().tobytes())
+    else:
+        for file in [video] if video.is_file() else sorted(video.iterdir()):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,219 @@
+"""The comparison itself: learn, generate, score; resumable, one line a video."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from kinema.compare.cost import measured
+from kinema.compare.page import write_page
+from kinema.compare.plan import Plan, Reference
+from kinema.compare.scores import Scorer
+from kinema.compare.table import rows_of
+from kinema.errors import InputError
+from kinema.files import output_folder, replacing
+from kinema.motion_inversion import fitted_reference
+from kinema.motion_inversion.origin import model_class_of
+from kinema.peers import load, method_named
+from kinema.video import write_video
+
+PLAN, RESULTS, LEARNED, SUMMARY = "plan.json", "results.jsonl", "learned.jsonl", "comparison.json"
+FRAMES_PER_SECOND = 8.0
+
+
+def compare(
+    pipe: Any,
+    plan: Plan,
+    scorer: Scorer,
+    folder: str | Path,
+    *,
+    model: str = "",
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Run a comparison, or go on with it where it stopped.
+
+    Into `folder` go what each method learned (`learned/`), every video (`videos/`), a line for each
+    (`results.jsonl`), and at the end `comparison.json` and `index.html`. Work that is done is not
+    done again, so that a run that was killed comes to the same figures.
+
+    Args:
+        pipe: a pipeline that every method of the plan can be used on.
+        plan: what to compare.
+        scorer: how videos are scored.
+        folder: where to.
+        model: name of the pipeline, for the table.
+        progress: show a bar.
+
+    Returns:
+        What `comparison.json` says: the plan, and under `rows` a row for each method
+        (`kinema.compare.rows_of`).
+
+    Raises:
+        InputError: the folder holds a comparison of another plan, or a method, a clip or a prompt
+            cannot be used.
+    """
+    scorer.check(plan)
+    folder = output_folder(folder)
+    described = plan.as_dict() | {
+        "pipeline": model or type(pipe).__name__,
+        "model_class": model_class_of(pipe),
+        "scorer": type(scorer).__name__,
+    }
+    _take(folder / PLAN, described)
+    journal = Journal(folder / RESULTS)
+    learning = Journal(folder / LEARNED)
+    clips: dict[str, Tensor] = {}
+    total = len(plan.methods) * len(plan.references) * len(plan.prompts) * len(plan.seeds)
+    with tqdm(
+        total=total,
+        initial=len(journal.entries),
+        desc="compare",
+        unit="video",
+        disable=None if progress else True,
+    ) as bar:
+        for method, reference, seed in _learnings(plan):
+            wanted = _videos(plan, method, reference, seed)
+            if all(journal.has(key) for key in wanted):
+                continue
+            if reference.name not in clips:
+                clips[reference.name] = fitted_reference(pipe, reference.video).video
+                _show(folder / "references" / f"{reference.name}.mp4", clips[reference.name])
+            path = folder / "learned" / f"{method}--{reference.name}--{seed}.safetensors"
+            learned = _learned(pipe, plan, method, reference, seed, path, learning)
+            for key in wanted:
+                if journal.has(key):
+                    continue
+                with measured(pipe.device) as cost:
+                    video = method_named(method).generate(
+                        pipe,
+                        key["prompt"],
+                        learned,
+                        seed=key["seed"],
+                        num_steps=plan.num_steps,
+                        guidance=plan.guidance,
+                    )
+                file = f"videos/{method}--{reference.name}--{plan.prompts.index(key['prompt'])}"
+                file += f"--{key['seed']}.mp4"
+                _show(folder / file, video)
+                scores = scorer.score(
+                    video,
+                    reference=reference,
+                    clip=clips[reference.name],
+                    prompt=key["prompt"],
+                )
+                costs = {"seconds": cost.seconds, "peak_bytes": cost.peak_bytes}
+                journal.add(key, {"file": file, **scores, **costs})
+                bar.update()
+    summary = {
+        **described,
+        "rows": rows_of(plan, journal.entries, learning.entries, pipeline=described["pipeline"]),
+    }
+    with replacing(folder / SUMMARY) as temporary:
+        temporary.write_text(json.dumps(summary, indent=2) + "\n")
+    write_page(folder, plan, summary, journal.entries, scorer)
+    return summary
+
+
+class Journal:
+    """Lines of JSON, each a key and its values; half a line at the end of a file is dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: list[dict[str, Any]] = []
+        if path.exists():
+            text = path.read_text()
+            whole = text[: text.rfind("\n") + 1]
+            with replacing(path) as temporary:
+                temporary.write_text(whole)
+            self.entries = [json.loads(line) for line in whole.splitlines()]
+
+    def find(self, key: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the entry of a key."""
+        return next((entry for entry in self.entries if key.items() <= entry.items()), None)
+
+    def has(self, key: dict[str, Any]) -> bool:
+        """Return whether there is an entry of a key."""
+        return self.find(key) is not None
+
+    def add(self, key: dict[str, Any], values: dict[str, Any]) -> None:
+        """Write an entry."""
+        self.entries.append(key | values)
+        with self.path.open("a") as file:
+            file.write(json.dumps(self.entries[-1]) + "\n")
+
+
+def _learnings(plan: Plan) -> Iterator[tuple[str, Reference, int]]:
+    # References first, so that a run that is cut short has all methods beside each other.
+    for seed in plan.learning_seeds():
+        for reference in plan.references:
+            for method in plan.methods:
+                yield method, reference, seed
+
+
+def _videos(plan: Plan, method: str, reference: Reference, seed: int) -> list[dict[str, Any]]:
+    """The keys of the videos that follow from one learning."""
+    seeds = [seed] if plan.learn_each_seed else plan.seeds
+    return [
+        {"method": method, "reference": reference.name, "prompt": prompt, "seed": each}
+        for each in seeds
+        for prompt in plan.prompts
+    ]
+
+
+def _learned(
+    pipe: Any,
+    plan: Plan,
+    method: str,
+    reference: Reference,
+    seed: int,
+    path: Path,
+    learning: Journal,
+) -> Any:
+    key = {"method": method, "reference": reference.name, "seed": seed}
+    if path.exists() and learning.has(key):
+        return load(path)
+    with measured(pipe.device) as cost:
+        learned = method_named(method).learn(
+            pipe,
+            reference.video,
+            prompt=reference.prompt,
+            seed=seed,
+            settings=plan.settings_of(method),
+            progress=False,
+        )
+    output_folder(path.parent)
+    learned.save(path)
+    learning.add(
+        key,
+        {
+            "learning_seconds": cost.seconds,
+            "learning_peak_bytes": cost.peak_bytes,
+            "parameters": learned.num_numbers,
+            "file_bytes": path.stat().st_size,
+        },
+    )
+    # As a later run reads it, in the precision that the file keeps.
+    return load(path)
+
+
+def _show(path: Path, video: Tensor) -> None:
+    output_folder(path.parent)
+    write_video(path, video, frames_per_second=FRAMES_PER_SECOND)
+
+
+def _take(path: Path, plan: dict[str, Any]) -> None:
+    """Note the plan of a folder, or see that it is the same."""
+    plan = json.loads(json.dumps(plan))
+    if not path.exists():
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(plan, indent=2) + "\n")
+        return
+    before = json.loads(path.read_text())
+    if before != plan:
+        other = [name for name in plan if before.get(name) != plan[name]]
+        raise InputError(
+            f"{path.parent} holds a comparison with other {', '.join(other)}; give another folder"
+        )

@@ -1,0 +1,142 @@
+"""How one generated video scores: by the truth on sprites, by tracks and CLIP on any clip."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from kinema.compare.plan import Plan, Reference
+from kinema.errors import InputError
+from kinema.measure import (
+    ClipEmbedder,
+    LucasKanade,
+    Tracker,
+    Tracks,
+    appearance_similarity,
+    displacement_cosine,
+    judge,
+    leak_shares,
+    motion_fidelity,
+    path_error,
+    path_length_ratio,
+    temporal_consistency,
+    text_similarity,
+)
+from kinema.sprites import parse_caption
+
+Scores = dict[str, float | None]
+
+
+class Scorer(Protocol):
+    """A way to score a video.
+
+    `motion` and `appearance` name the two scores that a comparison is about: how well the motion
+    came over, and how well the prompt was shown.
+    """
+
+    motion: str
+    appearance: str
+
+    def check(self, plan: Plan) -> None:
+        """See that every video of a plan can be scored.
+
+        Raises:
+            InputError: it cannot.
+        """
+
+    def score(self, video: Tensor, *, reference: Reference, clip: Tensor, prompt: str) -> Scores:
+        """Return the scores of one video by name; None where one does not apply.
+
+        Args:
+            video: (T, 3, H, W) in [0, 1].
+            reference: whose motion it was to have.
+            clip: the reference as the model sees it, (T, 3, H, W) in [0, 1].
+            prompt: what it was to show.
+        """
+
+
+@dataclass(frozen=True)
+class SpriteScorer:
+    """Sprites videos, by the exact judge against the truth of the reference.
+
+    Gives `displacement_cosine`, `path_length_ratio` and `path_error` of the paths, `appearance` (1
+    where colour, shape and background are the prompt's), `one_sprite`, and `leak` (1 where a word
+    of appearance that the prompt asks otherwise is the reference's).
+    """
+
+    motion: str = "displacement_cosine"
+    appearance: str = "appearance"
+
+    def check(self, plan: Plan) -> None:
+        """See that references are rendered and prompts in the grammar; see `Scorer`."""
+        for reference in plan.references:
+            if reference.trajectory is None or reference.description is None:
+                raise InputError(
+                    f"the truth of {reference.name} is not known; give references of the sprites "
+                    "world, or score by tracks"
+                )
+        for prompt in plan.prompts:
+            parse_caption(prompt)
+
+    def score(self, video: Tensor, *, reference: Reference, clip: Tensor, prompt: str) -> Scores:
+        """Judge one video; see `Scorer`."""
+        assert reference.trajectory is not None
+        assert reference.description is not None
+        verdict, asked = judge(video[None]), parse_caption(prompt)
+        path, truth = verdict.trajectory, reference.trajectory[None]
+        try:
+            leak = leak_shares(verdict, [asked], [reference.description])["any"]
+        except InputError:
+            # The prompt asks for the reference's own looks, so there is nothing to leak.
+            leak = None
+        return {
+            "displacement_cosine": displacement_cosine(path, truth).item(),
+            "path_length_ratio": path_length_ratio(path, truth).item(),
+            "path_error": path_error(path, truth).item(),
+            "appearance": float(verdict.agreement([asked])["appearance"][0]),
+            "one_sprite": float(verdict.one_sprite[0]),
+            "leak": leak,
+        }
+
+
+@dataclass
+class TrackScorer:
+    """Any videos, by tracks of points, and by CLIP where one is given.
+
+    Gives `motion_fidelity`; with CLIP also `text_similarity`, `temporal_consistency` and `leak`,
+    the likeness of the video to the reference.
+
+    Attributes:
+        tracker: follows points; Lucas-Kanade is built in.
+        clip: of transformers.
+    """
+
+    tracker: Tracker = field(default_factory=LucasKanade)
+    clip: ClipEmbedder | None = None
+    motion: str = "motion_fidelity"
+    appearance: str = "text_similarity"
+    _known: dict[str, tuple[Tracks, Any]] = field(default_factory=dict, repr=False)
+
+    def check(self, plan: Plan) -> None:
+        """Any plan will do; whether there is anything to track shows when a clip is read."""
+
+    def score(self, video: Tensor, *, reference: Reference, clip: Tensor, prompt: str) -> Scores:
+        """Track one video and embed it; see `Scorer`."""
+        if reference.name not in self._known:
+            seen = None if self.clip is None else self.clip.frames(clip)
+            self._known[reference.name] = (self.tracker(clip, clip=reference.name), seen)
+        theirs, looks = self._known[reference.name]
+        scores: Scores
+        try:
+            scores = {"motion_fidelity": motion_fidelity(self.tracker(video), theirs)}
+        except InputError:
+            # Nothing can be followed in a video without texture; its motion is not known.
+            scores = {"motion_fidelity": None}
+        if self.clip is not None:
+            frames, text = self.clip.frames(video), self.clip.texts([prompt])[0]
+            scores |= {
+                "text_similarity": float(text_similarity(frames, text)),
+                "temporal_consistency": float(temporal_consistency(frames)),
+                "leak": float(appearance_similarity(frames, looks)),
+            }
+        return scores

@@ -1,0 +1,303 @@
+"""A comparison on the embedded model: resumable, scored against the truth, one table, one page."""
+
+import dataclasses
+import json
+import re
+import time
+from pathlib import Path
+from statistics import stdev
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from kinema.cli import main
+from kinema.compare import (
+    Plan,
+    Reference,
+    SpriteScorer,
+    TrackScorer,
+    clip_reference,
+    compare,
+    measured,
+    open_prompts,
+    rows_of,
+    sprites_references,
+    travelling_references,
+)
+from kinema.errors import InputError
+from kinema.peers import VmcSettings
+from kinema.sprites import parse_caption, render, scenes_of
+from kinema.video import write_video
+from tests.peers.quick import QUICK
+
+SETTINGS = {
+    "kinema": dataclasses.replace(QUICK["kinema"], inversion_steps=0),
+    "vmc": VmcSettings(num_steps=1, inversion_steps=1, gradient_checkpointing=False),
+}
+
+
+def plan_of(**changes: Any) -> Plan:
+    settings: dict[str, Any] = {
+        "references": travelling_references(1),
+        "prompts": open_prompts(2),
+        "seeds": (0, 1),
+        "methods": ("none", "kinema", "vmc"),
+        "settings": SETTINGS,
+        "num_steps": 1,
+        "guidance": 3.0,
+    }
+    return Plan(**settings | changes)
+
+
+class Interrupted(SpriteScorer):
+    """A scorer that gives up at one video."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        object.__setattr__(self, "left", [after])
+
+    def score(self, video, **of):
+        self.left[0] -= 1
+        if self.left[0] < 0:
+            raise KeyboardInterrupt
+        return super().score(video, **of)
+
+
+# A comparison knows its scorer by name.
+Interrupted.__name__ = SpriteScorer.__name__
+
+
+def results(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "results.jsonl").read_text().splitlines()
+    return [
+        {k: v for k, v in json.loads(line).items() if k not in ("seconds", "peak_bytes")}
+        for line in lines
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(embedded: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    compare(embedded, plan_of(), SpriteScorer(), folder, model="sprites", progress=False)
+    return folder
+
+
+def test_a_comparison_has_a_row_a_method_and_a_line_a_video(finished: Path) -> None:
+    summary = json.loads((finished / "comparison.json").read_text())
+    assert [row["method"] for row in summary["rows"]] == ["none", "kinema", "vmc"]
+    lines = results(finished)
+    assert len(lines) == 3 * 1 * 2 * 2
+    assert len({tuple(line[k] for k in ("method", "prompt", "seed")) for line in lines}) == 12
+    none, ours, vmc = summary["rows"]
+    assert none["parameters"] == 0
+    assert ours["parameters"] < vmc["parameters"]
+    for row in summary["rows"]:
+        assert row["pipeline"] == "sprites"
+        assert -1 <= row["displacement_cosine"]["mean"] <= 1
+        assert 0 <= row["appearance"]["mean"] <= 1
+        assert row["seconds"]["mean"] > 0
+        assert row["file_bytes"] > 0
+    assert ours["peak_bytes"] > 0
+
+
+def test_its_figures_are_means_over_seeds_of_the_lines(finished: Path) -> None:
+    summary = json.loads((finished / "comparison.json").read_text())
+    lines = [line for line in results(finished) if line["method"] == "kinema"]
+    by_seed = [
+        np.mean([line["displacement_cosine"] for line in lines if line["seed"] == seed])
+        for seed in (0, 1)
+    ]
+    found = summary["rows"][1]["displacement_cosine"]
+    assert found["mean"] == pytest.approx(np.mean(by_seed))
+    assert found["spread"] == pytest.approx(stdev(by_seed))
+
+
+def test_its_page_shows_every_video_of_the_first_seed(finished: Path) -> None:
+    page = (finished / "index.html").read_text()
+    sources = re.findall(r'<video src="([^"]+)"', page)
+    assert len(sources) == 1 + 3 * 2
+    assert all((finished / source).stat().st_size > 0 for source in sources)
+    assert page.count("<circle") == 3
+    assert all(prompt in page for prompt in plan_of().prompts)
+
+
+def test_an_interrupted_comparison_comes_to_the_same_results(
+    finished: Path, embedded: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        compare(embedded, plan_of(), Interrupted(7), tmp_path, model="sprites", progress=False)
+    assert len(results(tmp_path)) == 7
+    # As if it had been killed in the middle of a line.
+    with (tmp_path / "results.jsonl").open("a") as file:
+        file.write('{"method": "km')
+    before = (tmp_path / "learned.jsonl").read_text()
+    compare(embedded, plan_of(), SpriteScorer(), tmp_path, model="sprites", progress=False)
+    assert results(tmp_path) == results(finished)
+    assert (tmp_path / "learned.jsonl").read_text().startswith(before)
+
+
+def test_a_finished_comparison_is_not_run_again(finished: Path, embedded: Any) -> None:
+    before = (finished / "results.jsonl").read_text()
+    compare(embedded, plan_of(), SpriteScorer(), finished, model="sprites", progress=False)
+    assert (finished / "results.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"seeds": (0,)}, "seeds"),
+        ({"guidance": 4.0}, "guidance"),
+        ({"settings": {}}, "methods"),
+        ({"references": travelling_references(2)}, "references"),
+    ],
+)
+def test_a_folder_of_another_plan_is_refused(
+    finished: Path, embedded: Any, changes: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(InputError, match=f"with other {named}; give another folder"):
+        compare(embedded, plan_of(**changes), SpriteScorer(), finished, model="sprites")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"methods": ("none", "lora")}, "the method is 'lora'"),
+        ({"settings": {"lora": None}}, "the method is 'lora'"),
+        ({"prompts": ()}, "there are no prompts"),
+        ({"seeds": (1, 1)}, "1 is twice among the seeds"),
+        ({"references": travelling_references(1) * 2}, "'00-right' is twice among the references"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        plan_of(**changes)
+
+
+def test_the_truth_scores_full_marks_and_its_reverse_the_opposite() -> None:
+    reference = sprites_references(["a large red star on a black background, moving left"], seed=3)
+    caption = "a large green ring on a navy background"
+    there, back = (
+        render(scenes_of([f"{caption}, moving {way}"], seed=3)).video[0]
+        for way in ("left", "right")
+    )
+    of = {"reference": reference[0], "clip": reference[0].video, "prompt": caption}
+    right, wrong = (SpriteScorer().score(video, **of) for video in (there, back))
+    assert right["displacement_cosine"] == pytest.approx(1, abs=0.01)
+    assert wrong["displacement_cosine"] == pytest.approx(-1, abs=0.01)
+    assert right["path_length_ratio"] == pytest.approx(1, abs=0.2)
+    assert right["appearance"] == wrong["appearance"] == 1
+    assert right["leak"] == 0
+    copied = SpriteScorer().score(reference[0].video, **of)
+    assert copied["appearance"] == 0
+    assert copied["leak"] == 1
+    own = SpriteScorer().score(reference[0].video, **of | {"prompt": reference[0].prompt})
+    assert own["leak"] is None
+
+
+def test_any_clip_is_scored_by_its_tracks() -> None:
+    clip = render(scenes_of(["a large red star on a textured background, moving left"], seed=1))
+    video = clip.video[0]
+    reference = Reference("left", video, "a star")
+    scorer = TrackScorer()
+    same = scorer.score(video, reference=reference, clip=video, prompt="a star")
+    back = scorer.score(video.flip(0), reference=reference, clip=video, prompt="a star")
+    plain = scorer.score(
+        torch.full_like(video, 0.5), reference=reference, clip=video, prompt="a star"
+    )
+    assert same["motion_fidelity"] == pytest.approx(1, abs=1e-6)
+    assert back["motion_fidelity"] < 0
+    assert plain["motion_fidelity"] is None
+
+
+def test_a_clip_without_anything_to_track_is_named() -> None:
+    grey = torch.full((8, 3, 64, 64), 0.5)
+    with pytest.raises(InputError, match="fog"):
+        TrackScorer().score(grey, reference=Reference("fog", grey, "fog"), clip=grey, prompt="x")
+
+
+def test_sprites_need_a_known_truth_and_prompts_of_their_grammar(tmp_path: Path) -> None:
+    write_video(tmp_path / "x.mp4", torch.rand(8, 3, 64, 64), frames_per_second=8)
+    with pytest.raises(InputError, match="the truth of x is not known"):
+        SpriteScorer().check(plan_of(references=[clip_reference(tmp_path / "x.mp4", "noise")]))
+    with pytest.raises(InputError, match="is not of the form"):
+        SpriteScorer().check(plan_of(prompts=["a dog"]))
+    with pytest.raises(InputError, match="names no motion"):
+        sprites_references(["a red star on a black background"], seed=0)
+    with pytest.raises(InputError, match="there is no clip"):
+        clip_reference(tmp_path / "y.mp4", "nothing")
+
+
+def test_references_travel_and_prompts_leave_motion_open() -> None:
+    references = travelling_references()
+    assert len({reference.description.motion for reference in references}) == 12
+    for reference in references:
+        assert reference.trajectory.diff(dim=0).norm(dim=1).mean() > 0.02
+        assert parse_caption(reference.prompt).motion is None
+    assert all(parse_caption(prompt).motion is None for prompt in open_prompts(20))
+
+
+def test_missing_scores_do_not_count() -> None:
+    plan = plan_of(methods=("none",))
+    videos = [
+        {"method": "none", "seed": seed, "score": score, "peak_bytes": 1}
+        for seed, score in ((0, 1.0), (0, None), (1, 0.0), (1, 0.5))
+    ]
+    learned = [
+        {
+            "method": "none",
+            "learning_seconds": 1.0,
+            "learning_peak_bytes": 5,
+            "parameters": 0,
+            "file_bytes": 3,
+        }
+    ]
+    (row,) = rows_of(plan, videos, learned, pipeline="p")
+    assert row["score"] == {"mean": 0.625, "spread": pytest.approx(stdev([1.0, 0.25]))}
+    assert row["peak_bytes"] == 5
+
+
+def test_a_cost_is_time_and_memory() -> None:
+    with measured(torch.device("cpu")) as cost:
+        block = torch.ones(32 * 1024 * 1024)
+        time.sleep(0.1)
+    assert block.sum() > 0
+    assert 0.1 <= cost.seconds < 5
+    assert cost.peak_bytes > 0.8 * block.nbytes
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--sprites", "2", "--methods", "none,lora"], "the method is 'lora'"),
+        (["--sprites", "13"], "13 sprites references; give 1 to 12"),
+        (["--sprites", "2", "--seeds", "0"], "--seeds is 0"),
+        (["--sprites", "2", "--model", "some/model"], "--sprites with --model some/model"),
+        ([], "give clips by --reference, or --sprites N"),
+        (["--sprites", "1", "--prompt", "a dog"], "is not of the form"),
+        (["--reference", "no.mp4", "x", "--prompt", "y"], "there is no clip no.mp4"),
+        (["--sprites", "1", "--prompts", "0"], "0 prompts"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    options: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    assert main(["compare", *options, "-o", str(output)]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not output.exists()
+
+
+def test_clips_are_compared_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = tmp_path / "left.mp4"
+    scenes = scenes_of(["a large red star on a textured background, moving left"], seed=1)
+    write_video(clip, render(scenes).video[0], frames_per_second=8)
+    command = ["compare", "--reference", str(clip), "a star", "--prompt", "a ring"]
+    command += ["--methods", "none", "--steps", "1", "-o", str(tmp_path / "out")]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "motion_fidelity" in printed
+    assert (tmp_path / "out" / "index.html").exists()
