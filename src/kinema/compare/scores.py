@@ -28,14 +28,15 @@ Scores = dict[str, float | None]
 
 
 class Scorer(Protocol):
-    """A way to score a video.
+    """A way to score a video."""
 
-    `motion` and `appearance` name the two scores that a comparison is about: how well the motion
-    came over, and how well the prompt was shown.
-    """
+    @property
+    def motion(self) -> str:
+        """Name of the score that says how well the motion came over."""
 
-    motion: str
-    appearance: str
+    @property
+    def appearance(self) -> str:
+        """Name of the score that says how well the prompt was shown."""
 
     def check(self, plan: Plan) -> None:
         """See that every video of a plan can be scored.

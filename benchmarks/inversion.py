@@ -1,0 +1,206 @@
+"""What learning a motion costs: published settings against ours, on the same model.
+
+A step of each takes turns with the least there is, the model's own forward pass on the same batch.
+Then each learns in full, and its fidelity is measured: how far a new prompt, from new noise, goes
+the reference's way (displacement cosine, by the exact judge), after how many seconds of learning.
+
+    python benchmarks/inversion.py --json inversion.json
+    python benchmarks/inversion.py --model sprites-animatediff --steps-only
+    python benchmarks/inversion.py --model cerspense/zeroscope_v2_576w --steps-only  # on a GPU
+"""
+
+import argparse
+import dataclasses
+import json
+import platform
+import time
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import torch
+
+import kinema
+from kinema.compare import SpriteScorer, measured, open_prompts, travelling_references
+from kinema.motion_inversion import (
+    PAPER_SAMPLING,
+    PRESETS,
+    InversionSettings,
+    InversionStep,
+    fitted_reference,
+)
+from kinema.motion_inversion.denoising import denoiser_of, latents_of
+from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
+
+LIMIT = "the model alone"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="sprites")
+    parser.add_argument("--adapter")
+    parser.add_argument("--presets", nargs="+", choices=list(PRESETS), default=list(PRESETS))
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--references", type=int, default=2)
+    parser.add_argument("--prompts", type=int, default=2)
+    parser.add_argument("--sampling-steps", type=int, default=25)
+    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--looks", type=int, default=4, help="at the fidelity while it learns")
+    parser.add_argument("--steps-only", action="store_true", help="leave out the fidelity")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+
+    pipe = load_pipeline(arguments.model, adapter=arguments.adapter)
+    pipe.set_progress_bar_config(disable=True)
+    report: dict[str, Any] = {
+        "model": arguments.model,
+        "device": str(pipe.device),
+        "threads": torch.get_num_threads(),
+        "machine": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+        "steps": _steps(pipe, arguments),
+    }
+    print(f"{'what':<18}{'ms a step':>10}{'of the model':>14}{'peak MB':>9}{'numbers':>11}")
+    for row in report["steps"]:
+        print(
+            f"{row['what']:<18}{1e3 * row['seconds']:10.1f}{row['ratio']:14.2f}"
+            f"{row['peak_bytes'] / 1e6:9.0f}{row['numbers']:11,}"
+        )
+    if not arguments.steps_only and arguments.model in EMBEDDED:
+        report["fidelity"] = _fidelity(pipe, arguments)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def _steps(pipe: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time steps of each preset and forward passes of the model, in turn."""
+    reference = travelling_references(1)[0]
+    latents = latents_of(pipe, fitted_reference(pipe, reference.video).video)
+    denoiser = denoiser_of(pipe, reference.prompt)
+    timestep = torch.tensor([500], device=latents.device)
+    seconds: dict[str, list[float]] = {name: [] for name in (LIMIT, *arguments.presets)}
+    peak, numbers = dict.fromkeys(seconds, 0), dict.fromkeys(seconds, 0)
+    for repeat in range(arguments.repeats + 1):
+        with measured(pipe.device) as cost, torch.no_grad():
+            denoiser.predict(latents, timestep)
+        if repeat:
+            seconds[LIMIT].append(cost.seconds)
+        peak[LIMIT] = max(peak[LIMIT], cost.peak_bytes)
+        for name in arguments.presets:
+            ends: list[float] = []
+
+            def note(step: InversionStep, ends: list[float] = ends) -> None:
+                ends.append(time.monotonic())
+
+            with measured(pipe.device) as cost:
+                motion = kinema.invert(
+                    pipe,
+                    reference.video,
+                    prompt=reference.prompt,
+                    settings=dataclasses.replace(PRESETS[name], num_steps=2, inversion_steps=0),
+                    callback=note,
+                    progress=False,
+                )
+            if repeat:
+                # The first step also pays for what is prepared once.
+                seconds[name].append(ends[1] - ends[0])
+            peak[name] = max(peak[name], cost.peak_bytes)
+            numbers[name] = motion.num_numbers
+    least = median(seconds[LIMIT])
+    return [
+        {
+            "what": name,
+            "seconds": median(each),
+            "least": min(each),
+            "most": max(each),
+            "ratio": median(each) / least,
+            "peak_bytes": peak[name],
+            "numbers": numbers[name],
+        }
+        for name, each in seconds.items()
+    ]
+
+
+def _fidelity(pipe: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Learn in full, and look at the fidelity on the way; looking does not count as learning."""
+    rows = []
+    print(f"\n{'preset':<10}{'steps':>6}{'seconds':>9}{'cosine':>8}{'appearance':>12}")
+    for name in arguments.presets:
+        settings = PRESETS[name]
+        every = max(1, settings.num_steps // arguments.looks)
+        looks: dict[int, list[dict[str, float]]] = {}
+        for reference in travelling_references(arguments.references):
+            rows_of_one = _course(pipe, name, settings, every, reference, arguments)
+            for row in rows_of_one:
+                looks.setdefault(row["step"], []).append(row)
+        for step, found in looks.items():
+            row = {
+                "preset": name,
+                "step": step,
+                **{
+                    key: fmean(each[key] for each in found)
+                    for key in ("seconds", "displacement_cosine", "appearance")
+                },
+            }
+            rows.append(row)
+            print(
+                f"{name:<10}{step:6}{row['seconds']:9.1f}{row['displacement_cosine']:8.3f}"
+                f"{row['appearance']:12.2f}"
+            )
+    return rows
+
+
+def _course(
+    pipe: Any,
+    name: str,
+    settings: InversionSettings,
+    every: int,
+    reference: Any,
+    arguments: argparse.Namespace,
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    sampling = dict(PAPER_SAMPLING) if name == "paper" else {}
+    sampling |= {"num_steps": arguments.sampling_steps, "guidance": arguments.guidance}
+    # Its share of inverted noise is not there yet while it learns.
+    sampling.pop("noise", None)
+    sampling.pop("noise_share", None)
+    clip = fitted_reference(pipe, reference.video).video
+    spent, started = 0.0, time.monotonic()
+
+    def look(step: InversionStep) -> None:
+        nonlocal spent, started
+        if step.step % every and step.step != settings.num_steps:
+            return
+        spent += time.monotonic() - started
+        scores = [
+            SpriteScorer().score(
+                kinema.generate(pipe, prompt, motion=step.motion(), seed=seed, **sampling),
+                reference=reference,
+                clip=clip,
+                prompt=prompt,
+            )
+            for seed, prompt in enumerate(open_prompts(arguments.prompts))
+        ]
+        rows.append(
+            {
+                "step": step.step,
+                "seconds": spent,
+                "displacement_cosine": fmean(float(s["displacement_cosine"] or 0) for s in scores),
+                "appearance": fmean(float(s["appearance"] or 0) for s in scores),
+            }
+        )
+        started = time.monotonic()
+
+    kinema.invert(
+        pipe,
+        reference.video,
+        prompt=reference.prompt,
+        settings=dataclasses.replace(settings, inversion_steps=0),
+        callback=look,
+        progress=False,
+    )
+    return rows
+
+
+if __name__ == "__main__":
+    main()
