@@ -48,20 +48,6 @@ MOTIONS: dict[str, str] = {
 
 DIRECTIONS = tuple(MOTIONS)[:8]
 
-ONE_WAY_MOTIONS = (
-    "right",
-    "down-right",
-    "down",
-    "circle-clockwise",
-    "zigzag",
-    "bounce",
-    "grow",
-    "spin-clockwise",
-    "shake",
-    "still",
-)
-"""Motions of which none is, played backwards or mirrored, another."""
-
 _PATTERN = re.compile(
     r"an? (?:(?P<size>{}) )?(?P<colour>{}) (?P<shape>{})"
     r" on an? (?P<background>{}) background(?:, (?P<motion>{}))?".format(

@@ -10,16 +10,14 @@ from torch.nn import functional as F
 
 from kinema.sprites import models
 from kinema.sprites.render import render
-from kinema.sprites.scenes import MOTION_NAMES, Nuisances, sample_captions, sample_scenes
+from kinema.sprites.scenes import Nuisances, sample_captions, sample_scenes
 from kinema.sprites.tokenizer import MAX_TOKENS, build_tokenizer
 from kinema.sprites.training.exports import has_export, load_export, load_start
 from kinema.sprites.training.latents import LatentPool, latent_pool
 from kinema.sprites.training.preview import sample_videos, save_grid
 from kinema.sprites.training.recipe import Recipe
-from kinema.sprites.words import ONE_WAY_MOTIONS
 
 _KL_WEIGHT = 1e-4
-_ONE_WAY = torch.tensor([MOTION_NAMES.index(name) for name in ONE_WAY_MOTIONS])
 _BUSY = Nuisances(camera=0.3, distractors=3)
 
 
@@ -100,11 +98,7 @@ class DiffusionStage:
         """Return latents (B, T, 6, 8, 8) and a caption for each, some of them empty."""
         seed = self.recipe.seed * 10_000_019 + step
         latents, scenes = self.pool.shard(int(torch.randint(self.pool.num_shards, ())))
-        if step < self.recipe.num_one_way_steps:
-            allowed = torch.isin(scenes.motion, _ONE_WAY).nonzero()[:, 0]
-            rows = allowed[torch.randint(len(allowed), (self.recipe.batch_size,))]
-        else:
-            rows = torch.randint(len(latents), (self.recipe.batch_size,))
+        rows = torch.randint(len(latents), (self.recipe.batch_size,))
         captions = sample_captions(scenes[rows], seed=seed, motion_share=self.recipe.motion_share)
         dropped = torch.rand(len(captions)) < self.recipe.caption_dropout
         captions = ["" if drop else text for text, drop in zip(captions, dropped, strict=True)]

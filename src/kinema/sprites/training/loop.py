@@ -121,6 +121,8 @@ def train(stage: Stage, recipe: Recipe, folder: str | Path) -> int:
     averaged = AveragedModel(
         stage.trained, multi_avg_fn=_moving_average(recipe.ema_decay), use_buffers=False
     )
+    # Now, since the tree may have moved on by the time a long run is saved.
+    commit = commit_of_tree()
     step = _resume(folder, recipe, stage.trained, averaged, optimizer)
     interrupted: list[int] = []
 
@@ -166,9 +168,9 @@ def train(stage: Stage, recipe: Recipe, folder: str | Path) -> int:
                 bar.set_postfix(loss=f"{loss.item():.4f}")
                 bar.update()
                 if step % recipe.steps_between_checkpoints == 0:
-                    _save(folder, recipe, step, stage.trained, averaged, optimizer)
+                    _save(folder, recipe, step, commit, stage.trained, averaged, optimizer)
                     stage.sample(averaged.module, folder / "samples" / f"{step:06d}.png")
-        _save(folder, recipe, step, stage.trained, averaged, optimizer)
+        _save(folder, recipe, step, commit, stage.trained, averaged, optimizer)
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -191,6 +193,7 @@ def _save(
     folder: Path,
     recipe: Recipe,
     step: int,
+    commit: str | None,
     trained: nn.Module,
     averaged: AveragedModel,
     optimizer: torch.optim.Optimizer,
@@ -200,7 +203,7 @@ def _save(
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
     metadata = {"step": str(step), "recipe": json.dumps(asdict(recipe))}
-    if commit := commit_of_tree():
+    if commit:
         metadata["commit"] = commit
     with replacing(folder / CHECKPOINT) as path:
         save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata)

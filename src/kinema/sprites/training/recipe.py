@@ -44,11 +44,6 @@ class Recipe:
             learn at the full rate.
         last_timestep_shift: to which the shift goes while the learning rate falls
             (`num_decay_steps`): motion is decided near noise, detail far from it. 0 keeps it.
-        num_one_way_steps: first steps, in which a video stage sees only one motion of each pair
-            that is each other's way back (`ONE_WAY_MOTIONS`). A model that sees "moving left" as
-            often as "moving right" learns neither: which half of the clip a frame is in says
-            nothing without the word, and the word nothing without the half. Seeing one of them
-            teaches the half, and then the word can be learned.
         start: "" for a video stage that begins from the image model, or weights from which it goes
             on: "kinema" for those that come with Kinema, else a folder.
         new_clock: whether the motion modules in `start`, down to the middle, get a clock as new
@@ -76,7 +71,6 @@ class Recipe:
     timestep_shift: float = 1.0
     spatial_rate: float = 0.0
     last_timestep_shift: float = 0.0
-    num_one_way_steps: int = 0
     start: str = ""
     new_clock: bool = False
     num_clock_steps: int = 0
@@ -90,7 +84,7 @@ class Recipe:
         for name in ("num_steps", "batch_size", "num_videos", "steps_between_checkpoints"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
-        for name in ("spatial_rate", "last_timestep_shift", "num_one_way_steps", "num_clock_steps"):
+        for name in ("spatial_rate", "last_timestep_shift", "num_clock_steps"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}; give 0 or more")
         if self.start and self.stage not in VIDEO_STAGES:
