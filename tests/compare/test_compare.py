@@ -27,7 +27,7 @@ from kinema.compare import (
     travelling_references,
 )
 from kinema.errors import InputError
-from kinema.peers import VmcSettings
+from kinema.peers import Inversion, VmcSettings
 from kinema.sprites import parse_caption, render, scenes_of
 from kinema.video import write_video
 from tests.peers.quick import QUICK
@@ -236,6 +236,32 @@ def test_references_travel_and_prompts_leave_motion_open() -> None:
         assert reference.trajectory.diff(dim=0).norm(dim=1).mean() > 0.02
         assert parse_caption(reference.prompt).motion is None
     assert all(parse_caption(prompt).motion is None for prompt in open_prompts(20))
+
+
+def test_variants_that_differ_in_sampling_share_what_is_learned(
+    embedded: Any, tmp_path: Path
+) -> None:
+    debiased, raw = (
+        Inversion(name, SETTINGS["kinema"], {"value": name}) for name in ("debiased", "raw")
+    )
+    other = Inversion("other", dataclasses.replace(SETTINGS["kinema"], learning_rate=0.01))
+    plan = plan_of(
+        prompts=open_prompts(1),
+        seeds=(0,),
+        methods=("debiased", "raw", "other"),
+        variants={"debiased": debiased, "raw": raw, "other": other},
+    )
+    assert [plan.learned_as(name) for name in plan.methods] == ["debiased", "debiased", "other"]
+    summary = compare(embedded, plan, SpriteScorer(), tmp_path, progress=False)
+    assert len(list((tmp_path / "learned").iterdir())) == 2
+    assert len(results(tmp_path)) == 3
+    first, second, _ = summary["rows"]
+    assert first["learning_seconds"] == second["learning_seconds"]
+    assert summary["methods"]["raw"]["sampling"] == {"value": "raw"}
+    with pytest.raises(InputError, match="with other methods"):
+        changed = Inversion("raw", SETTINGS["kinema"], {"value": "centred"})
+        variants = {"debiased": debiased, "raw": changed, "other": other}
+        compare(embedded, dataclasses.replace(plan, variants=variants), SpriteScorer(), tmp_path)
 
 
 def test_missing_scores_do_not_count() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from kinema.errors import InputError
-from kinema.peers import method_named
+from kinema.peers import Inversion, Method, method_named
 from kinema.sprites import Description, parse_caption, render, scenes_of
 
 
@@ -44,8 +44,9 @@ class Plan:
         references: the clips; each is learned by each method, with each seed.
         prompts: what to show with their motions.
         seeds: of learning and of the starting noise.
-        methods: names in `kinema.peers.METHODS`.
+        methods: names in `kinema.peers.METHODS`, or of `variants`.
         settings: of a method, by its name, where not its published ones.
+        variants: methods of the caller's own by name, such as an `Inversion` with other settings.
         num_steps: of every sampling; each method's own where None.
         guidance: of every sampling; each method's own where None.
         learn_each_seed: learn anew for each seed, not once with the first.
@@ -59,6 +60,7 @@ class Plan:
     seeds: Sequence[int] = (0,)
     methods: Sequence[str] = ("none", "kinema")
     settings: Mapping[str, Any] = field(default_factory=dict)
+    variants: Mapping[str, Method] = field(default_factory=dict)
     num_steps: int | None = None
     guidance: float | None = None
     learn_each_seed: bool = False
@@ -77,7 +79,30 @@ class Plan:
             if twice is not None:
                 raise InputError(f"{twice!r} is twice among the {what}; give each once")
         for method in (*self.methods, *self.settings):
-            method_named(method)
+            self.method(method)
+
+    def method(self, name: str) -> Method:
+        """Return a method by its name.
+
+        Raises:
+            InputError: there is none.
+        """
+        return self.variants[name] if name in self.variants else method_named(name)
+
+    def learned_as(self, name: str) -> str:
+        """Return the first method of the plan that learns exactly as this one does.
+
+        Forms of motion inversion that differ in sampling alone share what is learned.
+        """
+        mine = self.method(name)
+        if not isinstance(mine, Inversion):
+            return name
+        return next(
+            other
+            for other in self.methods
+            if isinstance(self.method(other), Inversion)
+            and self.settings_of(other) == self.settings_of(name)
+        )
 
     def learning_seeds(self) -> list[int]:
         """Return the seeds that learning is done with."""
@@ -85,7 +110,7 @@ class Plan:
 
     def settings_of(self, method: str) -> Any:
         """Return the settings of a method in this comparison."""
-        return self.settings.get(method, method_named(method).defaults)
+        return self.settings.get(method, self.method(method).defaults)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as plain values, by which a run that goes on knows its own results."""
@@ -93,7 +118,10 @@ class Plan:
             "references": [reference.identity() for reference in self.references],
             "prompts": list(self.prompts),
             "seeds": list(self.seeds),
-            "methods": {name: self.settings_of(name).to_json() for name in self.methods},
+            "methods": {
+                name: {**self.settings_of(name).to_json(), **_sampling(self.method(name))}
+                for name in self.methods
+            },
             "num_steps": self.num_steps,
             "guidance": self.guidance,
             "learn_each_seed": self.learn_each_seed,
@@ -135,6 +163,11 @@ def sprites_references(captions: Sequence[str], *, seed: int, size: int = 64) ->
         )
         for k, (caption, description) in enumerate(zip(captions, said, strict=True))
     ]
+
+
+def _sampling(method: Method) -> dict[str, Any]:
+    """What a form of motion inversion says of its sampling."""
+    return {"sampling": dict(method.sampling)} if isinstance(method, Inversion) else {}
 
 
 def _digest(video: Path | Tensor) -> str:

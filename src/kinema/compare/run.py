@@ -17,7 +17,7 @@ from kinema.errors import InputError
 from kinema.files import output_folder, replacing
 from kinema.motion_inversion import fitted_reference
 from kinema.motion_inversion.origin import model_class_of
-from kinema.peers import load, method_named
+from kinema.peers import load
 from kinema.video import write_video
 
 PLAN, RESULTS, LEARNED, SUMMARY = "plan.json", "results.jsonl", "learned.jsonl", "comparison.json"
@@ -81,13 +81,15 @@ def compare(
             if reference.name not in clips:
                 clips[reference.name] = fitted_reference(pipe, reference.video).video
                 _show(folder / "references" / f"{reference.name}.mp4", clips[reference.name])
-            path = folder / "learned" / f"{method}--{reference.name}--{seed}.safetensors"
-            learned = _learned(pipe, plan, method, reference, seed, path, learning)
+            name = f"{plan.learned_as(method)}--{reference.name}--{seed}.safetensors"
+            learned = _learned(
+                pipe, plan, method, reference, seed, folder / "learned" / name, learning
+            )
             for key in wanted:
                 if journal.has(key):
                     continue
                 with measured(pipe.device) as cost:
-                    video = method_named(method).generate(
+                    video = plan.method(method).generate(
                         pipe,
                         key["prompt"],
                         learned,
@@ -172,11 +174,11 @@ def _learned(
     path: Path,
     learning: Journal,
 ) -> Any:
-    key = {"method": method, "reference": reference.name, "seed": seed}
+    key = {"method": plan.learned_as(method), "reference": reference.name, "seed": seed}
     if path.exists() and learning.has(key):
         return load(path)
     with measured(pipe.device) as cost:
-        learned = method_named(method).learn(
+        learned = plan.method(method).learn(
             pipe,
             reference.video,
             prompt=reference.prompt,

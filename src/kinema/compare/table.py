@@ -33,7 +33,7 @@ def rows_of(
             method,
             pipeline,
             [entry for entry in videos if entry["method"] == method],
-            [entry for entry in learned if entry["method"] == method],
+            [entry for entry in learned if entry["method"] == plan.learned_as(method)],
         )
         for method in plan.methods
     ]

@@ -3,7 +3,7 @@
 from kinema.peers.dmt import DmtSettings
 from kinema.peers.learned import Learned, is_learned
 from kinema.peers.method import Method, Outcome
-from kinema.peers.methods import METHODS, load, method_named
+from kinema.peers.methods import METHODS, Inversion, load, method_named
 from kinema.peers.motion_director import MotionDirectorSettings
 from kinema.peers.motion_inversion_v1 import MotionInversionV1Settings
 from kinema.peers.settings import PeerSettings, TrainedSettings
@@ -15,6 +15,7 @@ __all__ = [
     "METHODS",
     "SUPPORTED",
     "DmtSettings",
+    "Inversion",
     "Learned",
     "Method",
     "MotionDirectorSettings",
