@@ -10,7 +10,7 @@ help:
 	@echo "make demo [VIDEO=clip.mp4]  see motion, learn it and reuse it on sprites, in minutes"
 	@echo "make test                   the whole test suite"
 	@echo "make check                  lint, format, types, import rules"
-	@echo "make bench                  the benchmarks, into benchmarks/results"
+	@echo "make bench                  a small version of every benchmark, in minutes"
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -35,10 +35,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 bench: $(INSTALLED)
-	mkdir -p benchmarks/results
-	for script in benchmarks/*.py; do \
-		$(BIN)/python $$script --json benchmarks/results/$$(basename $$script .py).json || exit 1; \
-	done
+	$(BIN)/python benchmarks/small.py -o benchmarks/results
 
 clean:
 	rm -rf .venv demo benchmarks/results

@@ -1,0 +1,161 @@
+"""What in motion inversion matters: one part changed at a time, on sprites transfer.
+
+Experiments, each a table of its own (`--experiments` chooses):
+
+- `embeddings`: query-key or value embeddings alone, both, in one dimension, none;
+- `inference`: what becomes of value embeddings when they are used, and while they are learned;
+- `leak`: where the look of the reference comes from: value or query-key, early or late steps;
+- `ours`: forms of value embeddings, noise levels learned at, loss, blocks, learning rate, steps;
+- `bound`: the reference's own prompt and raw embeddings, the best that can be had.
+
+    python benchmarks/ablations.py -o ablations --json docs/results/ablations.json
+    python benchmarks/ablations.py -o ablations --experiments ours --references 3 --prompts 2
+"""
+
+import argparse
+import dataclasses
+import json
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transfer import commit
+
+from kinema.cli.compare import table
+from kinema.compare import Plan, SpriteScorer, compare, open_prompts, travelling_references
+from kinema.motion_inversion import PRESETS
+from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
+from kinema.peers import METHODS, Inversion, Method
+
+DEFAULT = PRESETS["default"]
+
+
+def variant(sampling: Mapping[str, Any] | None = None, **settings: Any) -> Inversion:
+    """Return the default method with something changed in learning or in sampling."""
+    return Inversion("variant", dataclasses.replace(DEFAULT, **settings), sampling or {})
+
+
+EXPERIMENTS: dict[str, dict[str, Method]] = {
+    "embeddings": {
+        "none": METHODS["none"],
+        "both": variant(),
+        "query-key alone": variant(value="none"),
+        "value alone": variant(query_key=False),
+        "one-dimensional value": variant(value="coarse", coarse_factor=8),
+        "version 1": METHODS["motion-inversion-v1"],
+    },
+    "inference": {
+        "debiased": variant({"value": "debiased"}),
+        "raw": variant({"value": "raw"}),
+        "debiased, first frame zeroed": variant({"value": "debiased-zero"}),
+        "centred": variant({"value": "centred"}),
+        "no value": variant({"value": "none"}),
+        "debiased in training too": variant({"value": "debiased"}, training_value="debiased"),
+    },
+    "leak": {
+        "raw": variant({"value": "raw"}),
+        "raw, no query-key": variant({"value": "raw", "query_key": 0.0}),
+        "raw, no value": variant({"value": "raw", "value_strength": 0.0}),
+        "raw, first half": variant({"value": "raw", "window": (0.0, 0.5)}),
+        "raw, second half": variant({"value": "raw", "window": (0.5, 1.0)}),
+    },
+    "ours": {
+        "default": variant(),
+        "coarse value": variant(value="coarse"),
+        "low-rank value": variant(value="low-rank"),
+        "uniform noise levels": variant(noise_power=0.0),
+        "noise power 3": variant(noise_power=3.0),
+        "noise power 10": variant(noise_power=10.0),
+        "noise power 30": variant(noise_power=30.0),
+        "debiased loss": variant(objective="debiased"),
+        "residual loss": variant(objective="residual"),
+        "all blocks": variant(blocks="all"),
+        "half the rate": variant(learning_rate=DEFAULT.learning_rate / 2),
+        "twice the rate": variant(learning_rate=DEFAULT.learning_rate * 2),
+        "half the steps": variant(num_steps=DEFAULT.num_steps // 2),
+        "first half of sampling": variant({"window": (0.0, 0.5)}),
+        "strength 1.5": variant({"strength": 1.5}),
+    },
+}
+BOUND = "bound"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    names = [*EXPERIMENTS, BOUND]
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--experiments", nargs="+", choices=names, default=names)
+    parser.add_argument("--variants", nargs="+", help="of the experiments, only these")
+    parser.add_argument("--pipeline", choices=EMBEDDED, default=EMBEDDED[1])
+    parser.add_argument("--references", type=int, default=6)
+    parser.add_argument("--prompts", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--guidance", type=float, default=3.0)
+    arguments = parser.parse_args()
+
+    pipe = load_pipeline(arguments.pipeline)
+    pipe.set_progress_bar_config(disable=True)
+    rows: list[dict[str, Any]] = []
+    for name in arguments.experiments:
+        found = _bound(pipe, arguments) if name == BOUND else _experiment(pipe, name, arguments)
+        rows += [{"experiment": name, **row} for row in found]
+        print(f"\n{name}\n{table(found)}")
+    if arguments.json:
+        report = {
+            "command": " ".join(["python", *sys.argv]),
+            "commit": commit(),
+            "machine": {
+                "processor": platform.processor() or platform.machine(),
+                "threads": torch.get_num_threads(),
+                "torch": torch.__version__,
+                "device": str(pipe.device),
+            },
+            "rows": rows,
+        }
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def _experiment(pipe: Any, name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    variants = EXPERIMENTS[name]
+    chosen = [each for each in variants if each in (arguments.variants or variants)]
+    plan = Plan(
+        references=travelling_references(arguments.references),
+        prompts=open_prompts(arguments.prompts),
+        seeds=range(arguments.seeds),
+        methods=chosen,
+        variants=variants,
+        num_steps=arguments.steps,
+        guidance=arguments.guidance,
+    )
+    folder = arguments.output / name
+    summary = compare(pipe, plan, SpriteScorer(), folder, model=arguments.pipeline)
+    found: list[dict[str, Any]] = summary["rows"]
+    return found
+
+
+def _bound(pipe: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Give every motion back to its own prompt."""
+    rows = []
+    for reference in travelling_references(arguments.references):
+        plan = Plan(
+            references=[reference],
+            prompts=[reference.prompt],
+            seeds=range(arguments.seeds),
+            methods=["own prompt, raw"],
+            variants={"own prompt, raw": variant({"value": "raw"})},
+            num_steps=arguments.steps,
+            guidance=arguments.guidance,
+        )
+        folder = arguments.output / BOUND / reference.name
+        (row,) = compare(pipe, plan, SpriteScorer(), folder, model=arguments.pipeline)["rows"]
+        rows.append({**row, "method": f"own prompt, {reference.name}"})
+    return rows
+
+
+if __name__ == "__main__":
+    main()
