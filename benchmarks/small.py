@@ -1,7 +1,7 @@
 """A small version of every benchmark, one after the other: their tables, in minutes.
 
-Figures of so few repeats, steps and videos say that all works and roughly how things stand; those of
-`docs/results/` come from the full commands.
+Figures of so few repeats, steps and videos say that all works and roughly how things stand; those
+of `docs/results/` come from the full commands.
 
     python benchmarks/small.py -o benchmarks/results
 """
