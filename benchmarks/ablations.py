@@ -14,15 +14,11 @@ Experiments, each a table of its own (`--experiments` chooses):
 
 import argparse
 import dataclasses
-import json
-import platform
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from transfer import commit
+from transfer import write_report
 
 from kinema.cli.compare import table
 from kinema.compare import Plan, SpriteScorer, compare, open_prompts, travelling_references
@@ -106,18 +102,7 @@ def main() -> None:
         rows += [{"experiment": name, **row} for row in found]
         print(f"\n{name}\n{table(found)}")
     if arguments.json:
-        report = {
-            "command": " ".join(["python", *sys.argv]),
-            "commit": commit(),
-            "machine": {
-                "processor": platform.processor() or platform.machine(),
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-                "device": str(pipe.device),
-            },
-            "rows": rows,
-        }
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(arguments.json, rows, device=pipe.device)
 
 
 def _experiment(pipe: Any, name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:

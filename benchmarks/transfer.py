@@ -59,19 +59,27 @@ def main() -> None:
         summaries.append(compare(pipe, plan, SpriteScorer(), arguments.output / name, model=name))
         print(f"\n{name}\n{table(summaries[-1]['rows'])}")
     if arguments.json:
-        report = {
-            "command": " ".join(["python", *sys.argv]),
-            "commit": commit(),
-            "machine": {
-                "processor": platform.processor() or platform.machine(),
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-                "device": str(pipe.device),
-            },
-            "plan": plan.as_dict(),
-            "rows": [row for summary in summaries for row in summary["rows"]],
-        }
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        rows = [row for summary in summaries for row in summary["rows"]]
+        write_report(arguments.json, rows, device=pipe.device, plan=plan.as_dict())
+
+
+def write_report(
+    path: Path, rows: list[dict[str, Any]], *, device: torch.device, **more: Any
+) -> None:
+    """Write rows, and what they were made by: command, commit, machine."""
+    report = {
+        "command": " ".join(["python", *sys.argv]),
+        "commit": commit(),
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "device": str(device),
+        },
+        **more,
+        "rows": rows,
+    }
+    path.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def commit() -> str | None:

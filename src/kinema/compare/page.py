@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinema.compare.plan import Plan
-from kinema.files import replacing
+from kinema.pages import write_template
 
 if TYPE_CHECKING:
     from kinema.compare.scores import Scorer
@@ -29,22 +29,16 @@ def write_page(
         videos: entries of `results.jsonl`.
         scorer: by which they were scored.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("kinema.compare", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     scores = [
         name
         for name, value in summary["rows"][0].items()
         if isinstance(value, dict) and name != "learning_peak_bytes"
     ]
     shown = {(v["method"], v["reference"], v["prompt"], v["seed"]): v for v in videos}
-    text = environment.get_template("comparison.html").render(
+    return write_template(
+        folder / PAGE,
+        "comparison.html",
+        package="kinema.compare",
         plan=plan,
         summary=summary,
         scores=scores,
@@ -54,10 +48,6 @@ def write_page(
         first_seed=plan.seeds[0],
         video=lambda *key: shown.get((*key, plan.seeds[0])),
     )
-    path = folder / PAGE
-    with replacing(path) as temporary:
-        temporary.write_text(text)
-    return path
 
 
 def _points(rows: list[dict[str, Any]], scorer: "Scorer") -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ import torch
 from kinema.demo.generate import Generated
 from kinema.demo.perceive import CLASSES, Comparison, Settings
 from kinema.demo.reuse import REFERENCE_CAPTION, Reuse
-from kinema.files import replacing
 from kinema.motion_prompt.see import Sight
+from kinema.pages import write_template
 
 PAGE = "index.html"
 
@@ -42,16 +42,10 @@ class Demonstration:
 
 def write_page(folder: Path, demonstration: Demonstration) -> Path:
     """Write `index.html` into `folder`, whose pictures and videos it shows; return its path."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("kinema.demo", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("index.html").render(
+    return write_template(
+        folder / PAGE,
+        "index.html",
+        package="kinema.demo",
         rows=demonstration.comparison.rows(),
         chance=1 / len(CLASSES),
         num_classes=len(CLASSES),
@@ -67,7 +61,3 @@ def write_page(folder: Path, demonstration: Demonstration) -> Path:
         python_version=platform.python_version(),
         num_cores=os.cpu_count(),
     )
-    path = folder / PAGE
-    with replacing(path) as temporary:
-        temporary.write_text(text)
-    return path
