@@ -41,6 +41,9 @@ EXPERIMENTS: dict[str, dict[str, Method]] = {
         "query-key alone": variant(value="none"),
         "value alone": variant(query_key=False),
         "one-dimensional value": variant(value="coarse", coarse_factor=8),
+        "two-dimensional query-key": variant(query_key_grid=True),
+        "two-dimensional query-key alone": variant(query_key_grid=True, value="none"),
+        "dimensions exchanged": variant(query_key_grid=True, value="coarse", coarse_factor=8),
         "version 1": METHODS["motion-inversion-v1"],
     },
     "inference": {

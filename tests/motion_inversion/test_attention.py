@@ -10,6 +10,7 @@ from kinema.errors import InputError
 from kinema.motion_inversion.attachment import Attachment, Usage, detach
 from kinema.motion_inversion.parameters import (
     QUERY_KEY,
+    QUERY_KEY_GRID,
     VALUE,
     VALUE_SPACE,
     VALUE_TIME,
@@ -39,7 +40,7 @@ def _temporal_attention(
 ) -> Tensor:
     """Equation 3 as it is written, one place, one head and one frame at a time.
 
-    x (B*H*W, N, C), query_key (1, N, C), value (H, W, N, C), all float64.
+    x (B*H*W, N, C), query_key (1, N, C) or (H, W, N, C), value (H, W, N, C), all float64.
     """
     height, width = grid
     num_frames, heads = x.shape[1], attention.heads
@@ -52,8 +53,9 @@ def _temporal_attention(
     for row, features in enumerate(x):
         place = row % (height * width)
         there = value[place // width, place % width]
-        q = project(attention.to_q, features + query_key[0])
-        k = project(attention.to_k, features + query_key[0])
+        lines = query_key.expand(height, width, *query_key.shape[-2:])
+        shifted = features + lines[place // width, place % width]
+        q, k = project(attention.to_q, shifted), project(attention.to_k, shifted)
         v = project(attention.to_v, features + there)
         size = q.shape[-1] // heads
         mixed = torch.zeros_like(q)
@@ -74,11 +76,11 @@ def _equation_5(value: Tensor) -> Tensor:
 
 
 @each_tiny
-@pytest.mark.parametrize("mode", ["raw", "debiased"])
-def test_every_attention_computes_equations_3_and_5(tiny: Tiny, mode: str):
+@pytest.mark.parametrize(("mode", "kind"), [("raw", QUERY_KEY), ("debiased", QUERY_KEY_GRID)])
+def test_every_attention_computes_equations_3_and_5(tiny: Tiny, mode: str, kind: str):
     model = tiny.model()
     sites = find_sites(model)
-    tensors = _embeddings(sites, tiny)
+    tensors = _embeddings(sites, tiny, query_key_grid=kind == QUERY_KEY_GRID)
     seen: dict[str, tuple[Tensor, Tensor]] = {}
     for site in sites:
         model.get_submodule(site.name).register_forward_hook(
@@ -95,7 +97,7 @@ def test_every_attention_computes_equations_3_and_5(tiny: Tiny, mode: str):
         expected = _temporal_attention(
             model.get_submodule(site.name),
             x,
-            0.7 * tensors[QUERY_KEY + site.block],
+            0.7 * tensors[kind + site.block],
             1.3 * (_equation_5(value) if mode == "debiased" else value),
             site.grid(LATENT_SIZE),
         )

@@ -152,6 +152,22 @@ def test_sums_of_unlike_forms_are_their_full_sum():
         torch.testing.assert_close(value, sum(parts), atol=1e-5, rtol=1e-5)
 
 
+def test_query_keys_of_places_add_up_and_go_with_those_for_all():
+    a, b = _motion(query_key_grid=True), _motion(seed=1)
+    total = a + b
+    both = {name.partition("/")[0] for name in total.only("query_key").tensors}
+    assert both == {"query_key", "query_key_grid"}
+    model, inputs = UNET3D.model(torch.float32), UNET3D.inputs(torch.float32)
+    with a.on(model, value="raw"), b.on(model, value="raw"):
+        expected = output(model, inputs)
+    with total.on(model, value="raw"):
+        torch.testing.assert_close(output(model, inputs), expected, atol=1e-4, rtol=1e-4)
+    twice = a + a
+    name = next(name for name in a.tensors if name.startswith("query_key_grid/"))
+    torch.testing.assert_close(twice.tensors[name], 2 * a.tensors[name])
+    assert twice.reversed().tensors[name].equal(twice.tensors[name].flip(-2))
+
+
 def test_a_sum_keeps_what_only_one_of_them_has():
     motion = _motion()
     total = motion.only("query_key") + motion.only("value")

@@ -221,7 +221,9 @@ class Attachment:
     ) -> tuple[Tensor | None, Tensor | None]:
         query_key = value = None
         if self.usage.query_key_strength != 0:
-            query_key = site_query_key(self.tensors, site, num_frames)
+            query_key = site_query_key(
+                self.tensors, site, num_frames=num_frames, grid=site.grid(latent_size)
+            )
         if self.usage.value_strength != 0:
             value = site_value(
                 self.tensors,

@@ -23,7 +23,7 @@ class Shift:
     """What one motion adds at one attention in the current call of the model.
 
     Attributes:
-        query_key: `(1, N, C)` or None.
+        query_key: `(1, N, C)`, or `(H*W, N, C)`, or None.
         value: `(H*W, N, C)` or None.
         batch_size: how many videos the model was called with.
         skipped: how many of them, from the first, stay as they are.

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from kinema.motion_inversion.embedding import at_grid, at_length, low_rank_value
-from kinema.motion_inversion.parameters import VALUE, VALUE_SPACE, VALUE_TIME, named_module
+from kinema.motion_inversion.parameters import (
+    QUERY_KEY_GRID,
+    VALUE,
+    VALUE_SPACE,
+    VALUE_TIME,
+    named_module,
+)
 
 Tensors = Mapping[str, Tensor]
 
@@ -43,7 +49,9 @@ def summed(a: Tensors, b: Tensors) -> dict[str, Tensor]:
     """
     total = {name: tensor for name, tensor in a.items() if not name.startswith("value")}
     for name, tensor in b.items():
-        if not name.startswith("value"):
+        if name.startswith(QUERY_KEY_GRID) and name in total:
+            total[name] = _on_the_finer_grid(total[name], tensor)
+        elif not name.startswith("value"):
             total[name] = total[name] + tensor if name in total else tensor
     paths = dict.fromkeys(named_module(name) for name in (*a, *b) if name.startswith("value"))
     for path in paths:
@@ -70,5 +78,10 @@ def _summed_value(a: dict[str, Tensor], b: dict[str, Tensor]) -> dict[str, Tenso
         value[VALUE + path] if VALUE + path in value else low_rank_value(value[space], value[time])
         for value in (a, b)
     ]
-    grid = (max(value.shape[0] for value in full), max(value.shape[1] for value in full))
-    return {VALUE + path: at_grid(full[0], grid) + at_grid(full[1], grid)}
+    return {VALUE + path: _on_the_finer_grid(*full)}
+
+
+def _on_the_finer_grid(a: Tensor, b: Tensor) -> Tensor:
+    """The sum of two embeddings `(H, W, N, C)` of any grids."""
+    grid = (max(a.shape[0], b.shape[0]), max(a.shape[1], b.shape[1]))
+    return at_grid(a, grid) + at_grid(b, grid)

@@ -53,6 +53,7 @@ class Learner:
             num_frames=origin.num_frames,
             latent_size=origin.latent_size,
             query_key=settings.query_key,
+            query_key_grid=settings.query_key_grid,
             value=settings.value,
             coarse_factor=settings.coarse_factor,
             rank=settings.rank,

@@ -17,6 +17,7 @@ from kinema.motion_inversion.combine import resampled, reversed_in_time, scaled,
 from kinema.motion_inversion.origin import Origin, check_same_model
 from kinema.motion_inversion.parameters import (
     QUERY_KEY,
+    QUERY_KEY_GRID,
     VALUE,
     VALUE_SPACE,
     VALUE_TIME,
@@ -24,7 +25,7 @@ from kinema.motion_inversion.parameters import (
 )
 
 KINDS = ("query_key", "value")
-_AXES = {QUERY_KEY: 3, VALUE: 4, VALUE_SPACE: 3, VALUE_TIME: 3}
+_AXES = {QUERY_KEY: 3, QUERY_KEY_GRID: 4, VALUE: 4, VALUE_SPACE: 3, VALUE_TIME: 3}
 
 
 @dataclass(frozen=True, eq=False)

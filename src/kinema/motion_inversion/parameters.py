@@ -1,9 +1,9 @@
 """The tensors of a motion: their names, their birth, and what a site makes of them.
 
 A motion is a flat dictionary, as a safetensors file is. Blocks own "query_key/<block>"
-`(1, N, C)`; attentions own "value/<attention>" `(H, W, N, C)`, where H and W may be coarser than
-the attention's grid, or the two factors "value_space/<attention>" `(H, W, R)` and
-"value_time/<attention>" `(R, N, C)`.
+`(1, N, C)` or "query_key_grid/<block>" `(H, W, N, C)`; attentions own "value/<attention>"
+`(H, W, N, C)`, where H and W may be coarser than the attention's grid, or the two factors
+"value_space/<attention>" `(H, W, R)` and "value_time/<attention>" `(R, N, C)`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,6 +16,7 @@ from kinema.motion_inversion.embedding import at_grid, at_length, debias, low_ra
 from kinema.motion_inversion.sites import Site
 
 QUERY_KEY = "query_key/"
+QUERY_KEY_GRID = "query_key_grid/"
 VALUE = "value/"
 VALUE_SPACE = "value_space/"
 VALUE_TIME = "value_time/"
@@ -29,6 +30,7 @@ def new_embeddings(
     num_frames: int,
     latent_size: tuple[int, int],
     query_key: bool = True,
+    query_key_grid: bool = False,
     value: str = "full",
     coarse_factor: int = 4,
     rank: int = 8,
@@ -42,6 +44,7 @@ def new_embeddings(
         num_frames: N.
         latent_size: height and width of the latents.
         query_key: make query-key embeddings.
+        query_key_grid: one at every place in place of the published one for all.
         value: "full" for one value at every place, as published; "coarse" for one at every
             `coarse_factor` places in height and in width, bilinear between them; "low-rank" for a
             product of `rank` patterns in space and as many in time, whose patterns in space are
@@ -64,11 +67,11 @@ def new_embeddings(
     generator = torch.Generator().manual_seed(seed)
     tensors: dict[str, Tensor] = {}
     for site in sites:
-        if query_key:
-            tensors[QUERY_KEY + site.block] = torch.zeros(
-                1, num_frames, site.channels, device=device
-            )
         height, width = site.grid(latent_size)
+        if query_key:
+            name = (QUERY_KEY_GRID if query_key_grid else QUERY_KEY) + site.block
+            places = (height, width) if query_key_grid else (1,)
+            tensors[name] = torch.zeros(*places, num_frames, site.channels, device=device)
         if value == "coarse":
             height, width = -(-height // coarse_factor), -(-width // coarse_factor)
         if value in ("full", "coarse"):
@@ -84,10 +87,21 @@ def new_embeddings(
     return tensors
 
 
-def site_query_key(tensors: Mapping[str, Tensor], site: Site, num_frames: int) -> Tensor | None:
-    """The query-key embedding of a site, `(1, num_frames, C)`; None where there is none."""
-    embedding = tensors.get(QUERY_KEY + site.block)
-    return None if embedding is None else at_length(embedding, num_frames)
+def site_query_key(
+    tensors: Mapping[str, Tensor], site: Site, *, num_frames: int, grid: tuple[int, int]
+) -> Tensor | None:
+    """The query-key embedding of a site; None where there is none.
+
+    Returns:
+        `(1, num_frames, C)`, or `(H * W, num_frames, C)` where it differs from place to place.
+    """
+    found = []
+    if QUERY_KEY + site.block in tensors:
+        found.append(at_length(tensors[QUERY_KEY + site.block], num_frames))
+    if QUERY_KEY_GRID + site.block in tensors:
+        embedding = at_length(tensors[QUERY_KEY_GRID + site.block], num_frames)
+        found.append(at_grid(embedding, grid).flatten(0, 1))
+    return sum(found[1:], start=found[0]) if found else None
 
 
 def site_value(

@@ -24,6 +24,7 @@ class InversionSettings:
         accumulation: batches a step.
         blocks: which blocks get embeddings: "paper", "all", or a regular expression.
         query_key: learn query-key embeddings.
+        query_key_grid: one at every place, not one for all as published.
         value: how value embeddings are kept: "full", "coarse", "low-rank", "none".
         coarse_factor: of "coarse".
         rank: of "low-rank".
@@ -53,6 +54,7 @@ class InversionSettings:
     accumulation: int = 1
     blocks: str = "paper"
     query_key: bool = True
+    query_key_grid: bool = False
     value: str = "full"
     coarse_factor: int = 4
     rank: int = 8
