@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from kinema.compare.cost import measured
+from kinema.compare.journal import Journal
 from kinema.compare.page import write_page
 from kinema.compare.plan import Plan, Reference
-from kinema.compare.scores import Scorer
+from kinema.compare.scores import Scorer, Scores
 from kinema.compare.table import rows_of
 from kinema.errors import InputError
 from kinema.files import output_folder, replacing
@@ -86,29 +88,13 @@ def compare(
                 pipe, plan, method, reference, seed, folder / "learned" / name, learning
             )
             for key in wanted:
-                if journal.has(key):
-                    continue
-                with measured(pipe.device) as cost:
-                    video = plan.method(method).generate(
-                        pipe,
-                        key["prompt"],
-                        learned,
-                        seed=key["seed"],
-                        num_steps=plan.num_steps,
-                        guidance=plan.guidance,
+                if not journal.has(key):
+                    made = _video(
+                        pipe, plan, key, learned, reference, clips[reference.name], scorer
                     )
-                file = f"videos/{method}--{reference.name}--{plan.prompts.index(key['prompt'])}"
-                file += f"--{key['seed']}.mp4"
-                _show(folder / file, video)
-                scores = scorer.score(
-                    video,
-                    reference=reference,
-                    clip=clips[reference.name],
-                    prompt=key["prompt"],
-                )
-                costs = {"seconds": cost.seconds, "peak_bytes": cost.peak_bytes}
-                journal.add(key, {"file": file, **scores, **costs})
-                bar.update()
+                    _show(folder / _file(plan, key), made.video)
+                    journal.add(key, {"file": _file(plan, key), **made.scores, **made.costs})
+                    bar.update()
     summary = {
         **described,
         "rows": rows_of(plan, journal.entries, learning.entries, pipeline=described["pipeline"]),
@@ -117,34 +103,6 @@ def compare(
         temporary.write_text(json.dumps(summary, indent=2) + "\n")
     write_page(folder, plan, summary, journal.entries, scorer)
     return summary
-
-
-class Journal:
-    """Lines of JSON, each a key and its values; half a line at the end of a file is dropped."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.entries: list[dict[str, Any]] = []
-        if path.exists():
-            text = path.read_text()
-            whole = text[: text.rfind("\n") + 1]
-            with replacing(path) as temporary:
-                temporary.write_text(whole)
-            self.entries = [json.loads(line) for line in whole.splitlines()]
-
-    def find(self, key: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the entry of a key."""
-        return next((entry for entry in self.entries if key.items() <= entry.items()), None)
-
-    def has(self, key: dict[str, Any]) -> bool:
-        """Return whether there is an entry of a key."""
-        return self.find(key) is not None
-
-    def add(self, key: dict[str, Any], values: dict[str, Any]) -> None:
-        """Write an entry."""
-        self.entries.append(key | values)
-        with self.path.open("a") as file:
-            file.write(json.dumps(self.entries[-1]) + "\n")
 
 
 def _learnings(plan: Plan) -> Iterator[tuple[str, Reference, int]]:
@@ -163,6 +121,41 @@ def _videos(plan: Plan, method: str, reference: Reference, seed: int) -> list[di
         for each in seeds
         for prompt in plan.prompts
     ]
+
+
+def _file(plan: Plan, key: dict[str, Any]) -> str:
+    """Where the video of a key lies in the folder of a comparison."""
+    prompt = plan.prompts.index(key["prompt"])
+    return f"videos/{key['method']}--{key['reference']}--{prompt}--{key['seed']}.mp4"
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    video: Tensor
+    scores: Scores
+    costs: dict[str, float]
+
+
+def _video(
+    pipe: Any,
+    plan: Plan,
+    key: dict[str, Any],
+    learned: Any,
+    reference: Reference,
+    clip: Tensor,
+    scorer: Scorer,
+) -> _Made:
+    with measured(pipe.device) as cost:
+        video = plan.method(key["method"]).generate(
+            pipe,
+            key["prompt"],
+            learned,
+            seed=key["seed"],
+            num_steps=plan.num_steps,
+            guidance=plan.guidance,
+        )
+    scores = scorer.score(video, reference=reference, clip=clip, prompt=key["prompt"])
+    return _Made(video, scores, {"seconds": cost.seconds, "peak_bytes": cost.peak_bytes})
 
 
 def _learned(

@@ -1,0 +1,35 @@
+"""What a comparison has done so far, a line at a time."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kinema.files import replacing
+
+
+class Journal:
+    """Lines of JSON, each a key and its values; half a line at the end of a file is dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: list[dict[str, Any]] = []
+        if path.exists():
+            text = path.read_text()
+            whole = text[: text.rfind("\n") + 1]
+            with replacing(path) as temporary:
+                temporary.write_text(whole)
+            self.entries = [json.loads(line) for line in whole.splitlines()]
+
+    def find(self, key: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the entry of a key."""
+        return next((entry for entry in self.entries if key.items() <= entry.items()), None)
+
+    def has(self, key: dict[str, Any]) -> bool:
+        """Return whether there is an entry of a key."""
+        return self.find(key) is not None
+
+    def add(self, key: dict[str, Any], values: dict[str, Any]) -> None:
+        """Write an entry."""
+        self.entries.append(key | values)
+        with self.path.open("a") as file:
+            file.write(json.dumps(self.entries[-1]) + "\n")
