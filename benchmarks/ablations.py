@@ -47,6 +47,7 @@ EXPERIMENTS: dict[str, dict[str, Method]] = {
         "version 1": METHODS["motion-inversion-v1"],
     },
     "inference": {
+        "none": METHODS["none"],
         "debiased": variant({"value": "debiased"}),
         "raw": variant({"value": "raw"}),
         "debiased, first frame zeroed": variant({"value": "debiased-zero"}),
@@ -55,6 +56,7 @@ EXPERIMENTS: dict[str, dict[str, Method]] = {
         "debiased in training too": variant({"value": "debiased"}, training_value="debiased"),
     },
     "leak": {
+        "none": METHODS["none"],
         "raw": variant({"value": "raw"}),
         "raw, no query-key": variant({"value": "raw", "query_key": 0.0}),
         "raw, no value": variant({"value": "raw", "value_strength": 0.0}),
@@ -62,6 +64,7 @@ EXPERIMENTS: dict[str, dict[str, Method]] = {
         "raw, second half": variant({"value": "raw", "window": (0.5, 1.0)}),
     },
     "ours": {
+        "none": METHODS["none"],
         "default": variant(),
         "coarse value": variant(value="coarse"),
         "low-rank value": variant(value="low-rank"),

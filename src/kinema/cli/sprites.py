@@ -63,7 +63,7 @@ def _add_sampling(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", choices=MODELS, default=MODELS[0])
     command.add_argument("--weights", type=Path, metavar="DIR", help="other than Kinema's own")
     command.add_argument("--steps", type=int, default=25, help="of denoising (25)")
-    command.add_argument("--guidance", type=float, default=5.0, help="towards the caption (5)")
+    command.add_argument("--guidance", type=float, default=3.0, help="towards the caption (3)")
 
 
 def run_train(arguments: argparse.Namespace) -> None:

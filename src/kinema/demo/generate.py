@@ -17,7 +17,7 @@ CAPTIONS = (
     "a large green cross on a gradient background, bouncing",
     "a large white triangle on a grey background",
 )
-NUM_STEPS, GUIDANCE = 25, 5.0
+NUM_STEPS, GUIDANCE = 25, 3.0
 
 
 @dataclass(frozen=True)

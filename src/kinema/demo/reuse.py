@@ -23,7 +23,7 @@ PROMPTS = (
     "a large green cross on a gradient background",
 )
 SETTINGS = InversionSettings()
-NUM_STEPS, GUIDANCE = 25, 5.0
+NUM_STEPS, GUIDANCE = 25, 3.0
 _SEED = 7
 _FRAMES_PER_SECOND = 8.0
 

@@ -43,7 +43,7 @@ def report(
     num_prompts: int = 300,
     num_seeds: int = 3,
     num_steps: int = 25,
-    guidance: float = 5.0,
+    guidance: float = 3.0,
     num_judged: int = 200,
     precision: str = "fp32",
 ) -> dict[str, Any]:
