@@ -16,6 +16,7 @@ _SETTINGS = {
     "blocks": (str, "NAME", "which blocks learn: paper, all, or a regular expression"),
     "value": (str, "FORM", "value embeddings: full, coarse, low-rank or none"),
     "objective": (str, "NAME", "plain, debiased or residual"),
+    "noise_power": (float, "POWER", "how much more often noise levels near noise are learned at"),
     "inversion_steps": (int, "N", "of DDIM inversion, kept for the starting noise; 0 for none"),
 }
 

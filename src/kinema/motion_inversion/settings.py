@@ -34,7 +34,8 @@ class InversionSettings:
         noise_levels: from which to which share of the noise schedule, 0 for clean and 1 for
             noise, levels are drawn.
         noise_power: how much more often high levels are drawn than low ones: their density grows
-            with this power of the level; 0 is uniform.
+            with this power of the level; 0 is uniform, as published. A motion is decided near
+            noise: further down, the clip's own frames show it to the model (`docs/log.md`).
         precision: of the denoiser: that of the "model", or mixed precision in another dtype.
             "float16" is for accelerators; on the CPU it is float32.
         gradient_checkpointing: compute layers again in the backward pass and keep less in memory.
@@ -61,7 +62,7 @@ class InversionSettings:
     training_value: str = "raw"
     objective: str = "plain"
     noise_levels: tuple[float, float] = (0.0, 1.0)
-    noise_power: float = 0.0
+    noise_power: float = 10.0
     precision: str = "model"
     gradient_checkpointing: bool = False
     patience: int | None = None
@@ -109,6 +110,7 @@ PRESETS = {
         value="full",
         training_value="raw",
         objective="plain",
+        noise_power=0.0,
         precision="float16",
         gradient_checkpointing=True,
         inversion_steps=50,
