@@ -83,9 +83,10 @@ def write_report(
 
 
 def commit() -> str | None:
-    """Return the commit that is checked out here."""
+    """Return the commit that is checked out where this script lies."""
+    folder = str(Path(__file__).parent)
     result = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
     )
     return result.stdout.strip() or None
 
