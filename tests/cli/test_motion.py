@@ -1,10 +1,12 @@
 """`kinema invert` and `kinema generate`, run as a person runs them, on the embedded models."""
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
-import time
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +92,14 @@ def test_strength_and_weights_reach_the_pixels(kinema: Run, learned: Path, tmp_p
     assert weighed not in (plain, moved)
 
 
+def _read(terminal: int) -> str:
+    """What a process wrote to a terminal since; nothing once it has ended."""
+    try:
+        return os.read(terminal, 4096).decode(errors="replace")
+    except OSError:
+        return ""
+
+
 @pytest.mark.parametrize("attend", [False, True])
 def test_ctrl_c_keeps_a_checkpoint_from_which_the_same_command_goes_on(
     attend: bool, kinema: Run, reference: Path, tmp_path: Path
@@ -100,19 +110,20 @@ def test_ctrl_c_keeps_a_checkpoint_from_which_the_same_command_goes_on(
     assert whole.returncode == 0, whole.stderr
     parted = tmp_path / "parted.safetensors"
     executable = Path(sys.executable).parent / "kinema"
-    process = subprocess.Popen(
-        [str(executable), *map(str, command), "-o", str(parted)],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # Bars are shown on a terminal only, and on one that has a size.
+    terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (24, 80))
+    process = subprocess.Popen([str(executable), *map(str, command), "-o", str(parted)], stderr=end)
+    os.close(end)
     # The bar appears with the first step.
-    assert process.stderr is not None
     seen = ""
-    deadline = time.monotonic() + 120
-    while "invert:" not in seen and time.monotonic() < deadline:
-        seen += process.stderr.read(1)
+    while "invert:" not in seen and (more := _read(terminal)):
+        seen += more
     process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
+    rest = ""
+    while more := _read(terminal):
+        rest += more
+    os.close(terminal)
     assert process.wait(timeout=120) == 2, rest
     assert "the same command goes on" in rest
     assert "Traceback" not in rest

@@ -65,7 +65,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     names = [
         name
         for name, value in rows[0].items()
-        if isinstance(value, dict) and name != "learning_peak_bytes"
+        if (value is None or isinstance(value, dict)) and name != "learning_peak_bytes"
     ]
     widths = [max(len(name), 15) for name in names]
     head = " ".join(name.rjust(width) for name, width in zip(names, widths, strict=True))

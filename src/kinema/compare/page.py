@@ -32,7 +32,7 @@ def write_page(
     scores = [
         name
         for name, value in summary["rows"][0].items()
-        if isinstance(value, dict) and name != "learning_peak_bytes"
+        if (value is None or isinstance(value, dict)) and name != "learning_peak_bytes"
     ]
     shown = {(v["method"], v["reference"], v["prompt"], v["seed"]): v for v in videos}
     return write_template(
