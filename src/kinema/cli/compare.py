@@ -62,11 +62,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows of a comparison as text, a line a method."""
-    names = [
-        name
-        for name, value in rows[0].items()
-        if (value is None or isinstance(value, dict)) and name != "learning_peak_bytes"
-    ]
+    from kinema.compare import figures_of
+
+    names = figures_of(rows)
     widths = [max(len(name), 15) for name in names]
     head = " ".join(name.rjust(width) for name, width in zip(names, widths, strict=True))
     lines = [f"{'method':22}{head}"]

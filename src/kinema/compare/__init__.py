@@ -6,7 +6,7 @@ from kinema.compare.plan import Plan, Reference, clip_reference, sprites_referen
 from kinema.compare.run import compare
 from kinema.compare.scores import Scorer, SpriteScorer, TrackScorer
 from kinema.compare.sprites_plan import open_prompts, travelling_references
-from kinema.compare.table import rows_of
+from kinema.compare.table import figures_of, rows_of
 
 __all__ = [
     "Cost",
@@ -17,6 +17,7 @@ __all__ = [
     "TrackScorer",
     "clip_reference",
     "compare",
+    "figures_of",
     "measured",
     "open_prompts",
     "rows_of",

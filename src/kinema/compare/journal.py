@@ -20,13 +20,9 @@ class Journal:
                 temporary.write_text(whole)
             self.entries = [json.loads(line) for line in whole.splitlines()]
 
-    def find(self, key: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the entry of a key."""
-        return next((entry for entry in self.entries if key.items() <= entry.items()), None)
-
     def has(self, key: dict[str, Any]) -> bool:
         """Return whether there is an entry of a key."""
-        return self.find(key) is not None
+        return any(key.items() <= entry.items() for entry in self.entries)
 
     def add(self, key: dict[str, Any], values: dict[str, Any]) -> None:
         """Write an entry."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinema.compare.plan import Plan
+from kinema.compare.table import figures_of
 from kinema.pages import write_template
 
 if TYPE_CHECKING:
@@ -29,11 +30,6 @@ def write_page(
         videos: entries of `results.jsonl`.
         scorer: by which they were scored.
     """
-    scores = [
-        name
-        for name, value in summary["rows"][0].items()
-        if (value is None or isinstance(value, dict)) and name != "learning_peak_bytes"
-    ]
     shown = {(v["method"], v["reference"], v["prompt"], v["seed"]): v for v in videos}
     return write_template(
         folder / PAGE,
@@ -41,7 +37,7 @@ def write_page(
         package="kinema.compare",
         plan=plan,
         summary=summary,
-        scores=scores,
+        scores=figures_of(summary["rows"]),
         points=_points(summary["rows"], scorer),
         motion=scorer.motion,
         appearance=scorer.appearance,

@@ -41,9 +41,9 @@ class Plan:
     """A comparison.
 
     Attributes:
-        references: the clips; each is learned by each method, with each seed.
+        references: the clips; each is learned by each method.
         prompts: what to show with their motions.
-        seeds: of learning and of the starting noise.
+        seeds: of the starting noise; the first is that of learning too.
         methods: names in `kinema.peers.METHODS`, or of `variants`.
         settings: of a method, by its name, where not its published ones.
         variants: methods of the caller's own by name, such as an `Inversion` with other settings.
@@ -176,5 +176,6 @@ def _digest(video: Path | Tensor) -> str:
         digest.update(video.contiguous().cpu().numpy().tobytes())
     else:
         for file in [video] if video.is_file() else sorted(video.iterdir()):
-            digest.update(file.read_bytes())
+            if file.is_file():
+                digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -39,6 +39,15 @@ def rows_of(
     ]
 
 
+def figures_of(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the names of what a table shows with a mean and a spread."""
+    return [
+        name
+        for name, value in rows[0].items()
+        if (value is None or isinstance(value, dict)) and name != "learning_peak_bytes"
+    ]
+
+
 def _row(method: str, pipeline: str, videos: list[Entry], learned: list[Entry]) -> dict[str, Any]:
     row: dict[str, Any] = {"method": method, "pipeline": pipeline, "num_videos": len(videos)}
     names = [name for name in videos[0] if name not in (*_KEYS, "peak_bytes")]

@@ -39,6 +39,7 @@ _UNET = {
 _HEAD_WIDTH = 16
 _MOTION_HEADS = 4
 _CLOCK_SIZE = 2.0
+"""Of a wave of the clock at the narrowest level, against features that measure 2.5 there."""
 
 
 def new_autoencoder() -> "AutoencoderKL":
