@@ -102,6 +102,17 @@ def test_a_comparison_has_a_row_a_method_and_a_line_a_video(finished: Path) -> N
     assert ours["peak_bytes"] > 0
 
 
+def test_every_seed_starts_from_noise_of_its_own(finished: Path) -> None:
+    for method in ("none", "kinema", "vmc"):
+        first, second = (
+            [line for line in results(finished) if (line["method"], line["seed"]) == (method, seed)]
+            for seed in (0, 1)
+        )
+        for one, other in zip(first, second, strict=True):
+            assert one["prompt"] == other["prompt"]
+            assert (finished / one["file"]).read_bytes() != (finished / other["file"]).read_bytes()
+
+
 def test_its_figures_are_means_over_seeds_of_the_lines(finished: Path) -> None:
     summary = json.loads((finished / "comparison.json").read_text())
     lines = [line for line in results(finished) if line["method"] == "kinema"]
