@@ -103,7 +103,8 @@ def test_a_comparison_has_a_row_a_method_and_a_line_a_video(finished: Path) -> N
 
 
 def test_every_seed_starts_from_noise_of_its_own(finished: Path) -> None:
-    for method in ("none", "kinema", "vmc"):
+    # VMC starts from the clip's inverted noise alone, whatever the seed.
+    for method in ("none", "kinema"):
         first, second = (
             [line for line in results(finished) if (line["method"], line["seed"]) == (method, seed)]
             for seed in (0, 1)
