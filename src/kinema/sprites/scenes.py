@@ -128,19 +128,25 @@ def sample_scenes(
     shapes: Sequence[str] = SHAPES,
     backgrounds: Sequence[str] = BACKGROUNDS,
     motions: Sequence[str] = MOTION_NAMES,
+    phase_spread: float = 1.0,
     nuisances: Nuisances = CALM,
 ) -> Scenes:
-    """Draw `num_scenes` scenes, every word uniformly from those given.
+    """Draw `num_scenes` scenes, every word uniformly from those given; a word given twice comes
+    twice as often.
+
+    Cyclic motions begin anywhere in the first `phase_spread`, in (0, 1], of their cycle.
 
     A spinning circle or ring cannot be told from a still one, so where `shapes` offers others a
     spinning scene takes one of them.
 
     Raises:
         InputError: a list is empty or holds an unknown word, or a spin is asked of shapes none of
-            which shows it.
+            which shows it, or `phase_spread` is out of range.
     """
     if num_scenes < 0:
         raise InputError(f"num_scenes is {num_scenes}; give 0 or more")
+    if not 0 < phase_spread <= 1:
+        raise InputError(f"phase_spread is {phase_spread}; give a share of the cycle above 0, to 1")
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -185,7 +191,7 @@ def sample_scenes(
         radius=torch.tensor(tuple(SIZES.values()))[size] * uniform(0.92, 1.08),
         centre=uniform(-0.08, 0.08, 2),
         extent=uniform(0.85, 1.15),
-        phase=uniform(0, 1),
+        phase=uniform(0, phase_spread),
         tilt=uniform(-0.12, 0.12),
         background_angle=uniform(0, 1),
         background_phase=uniform(0, 1),

@@ -78,7 +78,12 @@ class DiffusionStage:
         self.tokenizer = build_tokenizer()
         self.autoencoder = self.earlier("autoencoder", "vae").to(device)
         self.pool: LatentPool = latent_pool(
-            self.autoencoder, runs / "latents", num_videos=recipe.num_videos, seed=recipe.seed
+            self.autoencoder,
+            runs / "latents",
+            num_videos=recipe.num_videos,
+            seed=recipe.seed,
+            emphasis=recipe.emphasis,
+            phase_spread=recipe.phase_spread,
         )
 
     def earlier(self, stage: str, part: str) -> Any:

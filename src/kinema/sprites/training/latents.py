@@ -1,6 +1,8 @@
 """A pool of encoded sprites videos, made once and kept on disk for the stages after it."""
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +17,19 @@ from kinema.files import output_folder, replacing
 from kinema.sprites.models import FRAME_SIZE, NUM_FRAMES
 from kinema.sprites.render import render
 from kinema.sprites.scenes import Scenes, sample_scenes
+from kinema.sprites.words import BACKGROUNDS, COLOURS, MOTIONS, SHAPES
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
 VIDEOS_PER_SHARD = 512
 _FRAMES_AT_ONCE = 128
+_WORDS: dict[str, tuple[str, ...]] = {
+    "colours": tuple(COLOURS),
+    "shapes": SHAPES,
+    "backgrounds": BACKGROUNDS,
+    "motions": tuple(MOTIONS),
+}
 
 
 @dataclass(frozen=True)
@@ -53,14 +62,30 @@ def encode_video(autoencoder: "AutoencoderKL", video: Tensor) -> Tensor:
 
 
 def latent_pool(
-    autoencoder: "AutoencoderKL", folder: str | Path, *, num_videos: int, seed: int
+    autoencoder: "AutoencoderKL",
+    folder: str | Path,
+    *,
+    num_videos: int,
+    seed: int,
+    emphasis: Sequence[str] = (),
+    phase_spread: float = 1.0,
 ) -> LatentPool:
     """Return the pool in `folder`, making the shards that are missing.
 
-    Each seed has a folder of its own. Shards note the autoencoder's scaling factor, so those of
-    another autoencoder are not taken for this one's.
+    The words of `emphasis` (colours, shapes, backgrounds, motions) come twice as often as others of
+    their kind; for `phase_spread` see `sample_scenes`. Pools of other scenes have folders of their
+    own. Shards note the autoencoder's scaling factor, so those of another autoencoder are not taken
+    for this one's.
     """
-    folder = output_folder(Path(folder) / f"seed-{seed}")
+    drawing = {
+        kind: (*known, *(word for word in known if word in emphasis))
+        for kind, known in _WORDS.items()
+    }
+    name = f"seed-{seed}"
+    if emphasis or phase_spread != 1:
+        of_drawing = json.dumps([drawing, phase_spread]).encode()
+        name += f"-{hashlib.sha256(of_drawing).hexdigest()[:8]}"
+    folder = output_folder(Path(folder) / name)
     sizes = [
         min(VIDEOS_PER_SHARD, num_videos - first)
         for first in range(0, num_videos, VIDEOS_PER_SHARD)
@@ -68,7 +93,9 @@ def latent_pool(
     factor = autoencoder.config.scaling_factor
     latents, scenes = [], []
     for index, size in enumerate(tqdm(sizes, desc="encode videos", unit="shard", disable=None)):
-        drawn = sample_scenes(size, seed=seed * 100_003 + index)
+        drawn = sample_scenes(
+            size, seed=seed * 100_003 + index, phase_spread=phase_spread, **drawing
+        )
         made_with = json.dumps({"scaling_factor": factor, "seed": seed, "num_videos": size})
         path = folder / f"{index:04d}.safetensors"
         if not _made_with(path, made_with):

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from kinema.errors import InputError
+from kinema.sprites.words import BACKGROUNDS, COLOURS, MOTIONS, SHAPES
 
 STAGES = ("autoencoder", "text-to-image", "motion-words", "animatediff", "text-to-video")
 """In the order in which they are trained: each needs those before it, but for the last, which takes
@@ -34,6 +35,10 @@ class Recipe:
         ema_decay: decay a step of the moving average of the weights, which is what is kept.
         precision: "bf16" (autocast) or "fp32".
         num_videos: size of the pool of encoded videos that the latent stages learn from.
+        emphasis: words of that pool that come twice as often as others of their kind.
+        phase_spread: share of a cycle in which its cyclic motions begin, in (0, 1]. A circle that
+            begins anywhere has no mean, and a model that starts from noise starts from means: one
+            that begins in nearly one place it learns as easily as a straight way.
         caption_dropout: share of captions left empty, for classifier-free guidance.
         motion_share: share of captions that name the motion.
         timestep_shift: s in t' = s t / (1 + (s - 1) t), which moves the uniform noise levels
@@ -66,6 +71,8 @@ class Recipe:
     ema_decay: float = 0.999
     precision: str = "bf16"
     num_videos: int = 8192
+    emphasis: tuple[str, ...] = ()
+    phase_spread: float = 1.0
     caption_dropout: float = 0.1
     motion_share: float = 1 / 3
     timestep_shift: float = 1.0
@@ -87,6 +94,14 @@ class Recipe:
         for name in ("spatial_rate", "last_timestep_shift", "num_clock_steps"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}; give 0 or more")
+        object.__setattr__(self, "emphasis", tuple(self.emphasis))  # TOML and JSON have lists
+        known = (*COLOURS, *SHAPES, *BACKGROUNDS, *MOTIONS)
+        if unknown := [word for word in self.emphasis if word not in known]:
+            raise InputError(f"emphasis {unknown}; choose from {', '.join(known)}")
+        if not 0 < self.phase_spread <= 1:
+            raise InputError(
+                f"phase_spread is {self.phase_spread}; give a share of the cycle above 0, to 1"
+            )
         if self.start and self.stage not in VIDEO_STAGES:
             raise InputError(
                 f"only {' and '.join(VIDEO_STAGES)} start from weights; leave out start for stage "
