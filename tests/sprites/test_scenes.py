@@ -1,4 +1,5 @@
 import itertools
+import math
 from dataclasses import fields
 
 import pytest
@@ -110,6 +111,25 @@ def test_only_the_words_that_are_allowed_are_drawn():
 def test_unknown_words_are_refused_with_the_known_ones(wrong, says):
     with pytest.raises(InputError, match=says):
         sample_scenes(5, seed=0, **wrong)
+
+
+def test_cyclic_motions_begin_in_the_share_of_their_cycle_that_is_asked_for():
+    assert 0.1 < sample_scenes(200, seed=0, phase_spread=0.125).phase.max() <= 0.125
+    anywhere, nearly_one_place = (sample_scenes(9, seed=0, phase_spread=s) for s in (1, 0.125))
+    assert torch.allclose(anywhere.phase / 8, nearly_one_place.phase)
+    assert torch.equal(anywhere.background_phase, nearly_one_place.background_phase)
+
+
+@pytest.mark.parametrize("spread", [0, -0.1, 1.1, math.nan])
+def test_a_share_of_the_cycle_that_is_none_is_refused(spread):
+    with pytest.raises(InputError, match=f"phase_spread is {spread}"):
+        sample_scenes(1, seed=0, phase_spread=spread)
+
+
+def test_a_word_given_twice_comes_twice_as_often():
+    scenes = sample_scenes(6000, seed=0, motions=("left", "right", "left"))
+    left = sum(said.motion == "left" for said in scenes.descriptions())
+    assert abs(left / 6000 - 2 / 3) < 0.02
 
 
 def test_a_negative_number_of_scenes_is_refused_and_none_is_fine():

@@ -32,6 +32,14 @@ def test_every_stage_has_a_recipe(stage: str) -> None:
             'stage="autoencoder"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nstart="x"',
             "start from weights",
         ),
+        (
+            'stage="animatediff"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nemphasis=["spin"]',
+            r"emphasis \['spin'\]; choose from .*spin-clockwise",
+        ),
+        (
+            'stage="animatediff"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nphase_spread=0',
+            "phase_spread is 0; give a share",
+        ),
     ],
 )
 def test_a_wrong_recipe_is_one_sentence(text: str, message: str, tmp_path: Path) -> None:

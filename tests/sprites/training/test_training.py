@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -241,6 +242,25 @@ def test_latents_are_made_again_for_another_seed_but_not_for_the_same(
     assert not torch.equal(first.latents[0], other.latents[0])
     # The first seed's are still there: two runs side by side do not undo each other's work.
     assert shard.stat().st_mtime_ns == before
+
+
+def test_a_pool_may_draw_words_twice_and_begin_its_circles_in_one_place(
+    runs: Path, tmp_path: Path
+) -> None:
+    autoencoder = new_stage(replace(RECIPE, stage="text-to-image"), runs).autoencoder
+    pool = partial(latent_pool, autoencoder, tmp_path, num_videos=96, seed=0)
+    plain = pool()
+    chosen = pool(emphasis=("circle-clockwise", "cross"), phase_spread=0.125)
+    for kind, word in (("motion", "circle-clockwise"), ("shape", "cross")):
+        before, after = (
+            sum(getattr(said, kind) == word for said in drawn.scenes[0].descriptions())
+            for drawn in (plain, chosen)
+        )
+        assert after > 1.3 * before > 0
+    assert chosen.scenes[0].phase.max() <= 0.125 < 0.9 < plain.scenes[0].phase.max()
+    assert not torch.equal(chosen.latents[0], plain.latents[0])
+    # Each has a folder of its own, so that neither is made again for the other's sake.
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
 
 
 def test_the_average_forgets_the_untrained_weights() -> None:
