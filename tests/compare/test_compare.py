@@ -172,6 +172,18 @@ def test_a_folder_of_another_plan_is_refused(
         compare(embedded, plan_of(**changes), SpriteScorer(), finished, model="sprites")
 
 
+def test_a_folder_of_other_weights_is_refused(finished: Path, embedded: Any) -> None:
+    bias = embedded.unet.conv_out.bias
+    before = bias.detach().clone()
+    with torch.no_grad():
+        bias += 1e-3
+    try:
+        with pytest.raises(InputError, match="with other weights; give another folder"):
+            compare(embedded, plan_of(), SpriteScorer(), finished, model="sprites")
+    finally:
+        bias.data.copy_(before)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

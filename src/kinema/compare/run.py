@@ -1,12 +1,13 @@
 """The comparison itself: learn, generate, score; resumable, one line a video."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from kinema.compare.cost import measured
@@ -24,6 +25,7 @@ from kinema.video import write_video
 
 PLAN, RESULTS, LEARNED, SUMMARY = "plan.json", "results.jsonl", "learned.jsonl", "comparison.json"
 FRAMES_PER_SECOND = 8.0
+_NUMBERS_OF_A_TENSOR = 32
 
 
 def compare(
@@ -54,7 +56,7 @@ def compare(
         (`kinema.compare.rows_of`).
 
     Raises:
-        InputError: the folder holds a comparison of another plan, or a method, a clip or a prompt
+        InputError: the folder holds a comparison of another plan or of other weights, or a method, a clip or a prompt
             cannot be used.
     """
     scorer.check(plan)
@@ -62,6 +64,7 @@ def compare(
     described = plan.as_dict() | {
         "pipeline": model or type(pipe).__name__,
         "model_class": model_class_of(pipe),
+        "weights": _digest_of_weights(pipe),
         "scorer": type(scorer).__name__,
     }
     _take(folder / PLAN, described)
@@ -192,6 +195,20 @@ def _learned(
     )
     # As a later run reads it, in the precision that the file keeps.
     return load(path)
+
+
+def _digest_of_weights(pipe: Any) -> str:
+    """Tell weights from others of the same model: a few numbers of every tensor do."""
+    digest = hashlib.sha256()
+    for part, module in sorted(pipe.components.items()):
+        if isinstance(module, nn.Module):
+            for name, tensor in module.state_dict().items():
+                few = tensor.flatten()[:: max(1, tensor.numel() // _NUMBERS_OF_A_TENSOR)]
+                digest.update(f"{part}.{name} {tuple(tensor.shape)}".encode())
+                # Where weights wait on the disk (sequential offload) their shapes must do.
+                if not few.is_meta:
+                    digest.update(few.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _show(path: Path, video: Tensor) -> None:

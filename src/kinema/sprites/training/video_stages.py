@@ -37,24 +37,25 @@ class VideoStage(DiffusionStage, ABC):
             for name, _ in self.trained.named_parameters()
             if not (self.is_temporal(name.removeprefix("unet.")) or ".attn2." in name)
         }
-        self.clock = FrameClock(self.trained["unet"])
         for name, parameter in self.trained.named_parameters():
             parameter.requires_grad_(self.rates.get(name, 1.0) > 0)
 
     def loss(self, step: int) -> Tensor:
         """Return the loss of one step; see `Stage`."""
+        video, text = self.videos(step)
+        return self.denoising_loss(
+            self.trained["unet"], video, step=step, encoder_hidden_states=text
+        )
+
+    def videos(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return latents (B, 6, T, 8, 8) and texts, one for each video or for each frame."""
         latents, captions = self.batch(step)
         with torch.no_grad():
             text = self.text_encoder(self.tokens(captions)).last_hidden_state
         video = latents.transpose(1, 2).contiguous()
         if self.text_for_each_frame:
             text = text.repeat_interleave(video.shape[2], dim=0)
-        if step < self.recipe.num_clock_steps:
-            noisy, _, timesteps = self.noised(video, step)
-            return self.clock.loss(noisy, timesteps, text)
-        return self.denoising_loss(
-            self.trained["unet"], video, step=step, encoder_hidden_states=text
-        )
+        return video, text
 
     @torch.no_grad()
     def sample(self, averaged: nn.Module, path: Path) -> None:
@@ -128,6 +129,18 @@ class TextToVideoStage(VideoStage):
     """
 
     text_for_each_frame = False
+
+    def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
+        super().__init__(recipe, runs, device)
+        self.clock = FrameClock(self.trained["unet"])
+
+    def loss(self, step: int) -> Tensor:
+        """Return the loss of one step, of the clock in the first ones; see `Stage`."""
+        if step >= self.recipe.num_clock_steps:
+            return super().loss(step)
+        video, text = self.videos(step)
+        noisy, _, timesteps = self.noised(video, step)
+        return self.clock.loss(noisy, timesteps, text)
 
     def new_unet(self) -> nn.Module:
         """Return the image U-Net, inflated; see `VideoStage`."""
