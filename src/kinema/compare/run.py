@@ -56,8 +56,8 @@ def compare(
         (`kinema.compare.rows_of`).
 
     Raises:
-        InputError: the folder holds a comparison of another plan or of other weights, or a method, a clip or a prompt
-            cannot be used.
+        InputError: the folder holds a comparison of another plan or of other weights, or a method,
+            a clip or a prompt cannot be used.
     """
     scorer.check(plan)
     folder = output_folder(folder)

@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 
 VIDEOS_PER_SHARD = 512
 _FRAMES_AT_ONCE = 128
-_WORDS: dict[str, tuple[str, ...]] = {
-    "colours": tuple(COLOURS),
-    "shapes": SHAPES,
-    "backgrounds": BACKGROUNDS,
-    "motions": tuple(MOTIONS),
-}
 
 
 @dataclass(frozen=True)
@@ -77,14 +71,14 @@ def latent_pool(
     own. Shards note the autoencoder's scaling factor, so those of another autoencoder are not taken
     for this one's.
     """
-    drawing = {
-        kind: (*known, *(word for word in known if word in emphasis))
-        for kind, known in _WORDS.items()
-    }
+    colours, shapes, backgrounds, motions = (
+        (*known, *(word for word in known if word in emphasis))
+        for known in (tuple(COLOURS), SHAPES, BACKGROUNDS, tuple(MOTIONS))
+    )
     name = f"seed-{seed}"
     if emphasis or phase_spread != 1:
-        of_drawing = json.dumps([drawing, phase_spread]).encode()
-        name += f"-{hashlib.sha256(of_drawing).hexdigest()[:8]}"
+        drawing = json.dumps([colours, shapes, backgrounds, motions, phase_spread])
+        name += f"-{hashlib.sha256(drawing.encode()).hexdigest()[:8]}"
     folder = output_folder(Path(folder) / name)
     sizes = [
         min(VIDEOS_PER_SHARD, num_videos - first)
@@ -94,7 +88,13 @@ def latent_pool(
     latents, scenes = [], []
     for index, size in enumerate(tqdm(sizes, desc="encode videos", unit="shard", disable=None)):
         drawn = sample_scenes(
-            size, seed=seed * 100_003 + index, phase_spread=phase_spread, **drawing
+            size,
+            seed=seed * 100_003 + index,
+            colours=colours,
+            shapes=shapes,
+            backgrounds=backgrounds,
+            motions=motions,
+            phase_spread=phase_spread,
         )
         made_with = json.dumps({"scaling_factor": factor, "seed": seed, "num_videos": size})
         path = folder / f"{index:04d}.safetensors"

@@ -1,0 +1,164 @@
+"""Does arithmetic on motions do to a path what it says? Judged on the embedded models.
+
+Motions of two rendered references are learned, and every result of arithmetic on them is given to
+the same prompts and seeds. Where the sprite went is held against where it should have gone by the
+references' own paths: their mean for `0.5 * a + 0.5 * b`, `a` played backwards for `reversed`, the
+whole of `a` in fewer or more frames for `resampled`.
+
+    python benchmarks/arithmetic.py --json docs/results/arithmetic.json
+    python benchmarks/arithmetic.py --pipelines sprites-animatediff --prompts 2 --seeds 1
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+from transfer import write_report
+
+from kinema.compare import Reference, open_prompts, travelling_references
+from kinema.measure import displacement_cosine, judge, path_error
+from kinema.motion_inversion import Motion, generate, invert
+from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
+
+PAIRS = (("right", "up"), ("down-left", "right"), ("circle-clockwise", "up"))
+"""Motions `a` and `b` of each trial. The second pair has its horizontal ways against each other."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A motion made by arithmetic, and the path (T, 2) that it should lead along."""
+
+    name: str
+    motion: Motion
+    path: Tensor
+
+
+def cases(a: Motion, b: Motion, path_a: Tensor, path_b: Tensor) -> list[Case]:
+    """Return everything that is tried on one pair of motions."""
+    return [
+        Case("a", a, path_a),
+        Case("b", b, path_b),
+        Case("0.5 a + 0.5 b", 0.5 * a + 0.5 * b, (path_a + path_b) / 2),
+        Case("a reversed", a.reversed(), path_a.flip(0)),
+        Case("a in 12 frames", a.resampled(12), resampled(path_a, 12)),
+        Case("a in 24 frames", a.resampled(24), resampled(path_a, 24)),
+    ]
+
+
+def resampled(path: Tensor, num_frames: int) -> Tensor:
+    """Return a path (T, 2) over another number of frames."""
+    return F.interpolate(path.T[None], size=num_frames, mode="linear", align_corners=True)[0].T
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--pipelines", nargs="+", choices=EMBEDDED, default=list(EMBEDDED))
+    parser.add_argument("--pairs", type=int, default=len(PAIRS))
+    parser.add_argument("--prompts", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--guidance", type=float, default=3.0)
+    arguments = parser.parse_args()
+
+    references = {each.name.partition("-")[2]: each for each in travelling_references()}
+    rows: list[dict[str, Any]] = []
+    for name in arguments.pipelines:
+        pipe = load_pipeline(name)
+        found: dict[str, list[dict[str, float]]] = {}
+        for pair in PAIRS[: arguments.pairs]:
+            for case, figures in _trial(pipe, [references[one] for one in pair], arguments):
+                found.setdefault(case, []).append(figures)
+        rows += [
+            {"pipeline": name, "motion": case, **_summary(all_)} for case, all_ in found.items()
+        ]
+    _print(rows)
+    if arguments.json:
+        write_report(
+            arguments.json,
+            rows,
+            device=pipe.device,
+            pairs=PAIRS[: arguments.pairs],
+            prompts=open_prompts(arguments.prompts),
+            num_seeds=arguments.seeds,
+        )
+
+
+@torch.no_grad()
+def _trial(
+    pipe: Any, pair: Sequence[Reference], arguments: argparse.Namespace
+) -> list[tuple[str, dict[str, float]]]:
+    """Learn a pair of motions and judge every case on every prompt and seed."""
+    with torch.enable_grad():
+        a, b = (
+            invert(pipe, each.video, prompt=each.prompt, seed=0, progress=False) for each in pair
+        )
+    paths = [each.trajectory for each in pair]
+    assert paths[0] is not None
+    assert paths[1] is not None
+    found = []
+    for case in tqdm(cases(a, b, paths[0], paths[1]), desc=" and ".join(x.name for x in pair)):
+        for prompt in open_prompts(arguments.prompts):
+            for seed in range(arguments.seeds):
+                video = generate(
+                    pipe,
+                    prompt,
+                    motion=case.motion,
+                    seed=seed,
+                    num_steps=arguments.steps,
+                    guidance=arguments.guidance,
+                )
+                path = judge(video[None]).trajectory
+                found.append(
+                    (
+                        case.name,
+                        {
+                            "displacement_cosine": _cosine(path, case.path),
+                            "cosine_with_a": _cosine(path, paths[0]),
+                            "cosine_with_b": _cosine(path, paths[1]),
+                            "path_error": path_error(path, case.path[None]).item(),
+                            "relative_speed": _speed(path[0]) / _speed(paths[0]),
+                        },
+                    )
+                )
+    return found
+
+
+def _cosine(path: Tensor, wanted: Tensor) -> float:
+    return displacement_cosine(path, wanted[None]).item()
+
+
+def _speed(path: Tensor) -> float:
+    """Root mean square distance from the mean place, by the frame: of a path's own length in
+    frames, twice as many frames for the same path make it half as fast."""
+    apart = path - path.mean(dim=0)
+    return apart.square().sum(dim=1).mean().sqrt().item() / len(path)
+
+
+def _summary(figures: list[dict[str, float]]) -> dict[str, Any]:
+    summary: dict[str, Any] = {"num_videos": len(figures)}
+    for name in figures[0]:
+        values = [each[name] for each in figures]
+        summary[name] = {"mean": fmean(values), "spread": stdev(values) if values[1:] else 0.0}
+    return summary
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    names = [name for name in rows[0] if isinstance(rows[0][name], dict)]
+    print(f"{'pipeline':<24}{'motion':<16}" + "".join(f"{name:>22}" for name in names))
+    for row in rows:
+        figures = "".join(
+            f"{row[name]['mean']:>14.2f} +- {row[name]['spread']:.2f}" for name in names
+        )
+        print(f"{row['pipeline']:<24}{row['motion']:<16}{figures}")
+
+
+if __name__ == "__main__":
+    main()
