@@ -3,7 +3,8 @@
 Experiments, each a table of its own (`--experiments` chooses):
 
 - `embeddings`: query-key or value embeddings alone, both, in one dimension, none;
-- `inference`: what becomes of value embeddings when they are used, and while they are learned;
+- `inference`: what becomes of value embeddings when they are used, from random noise and from noise
+  that is half the clip's own, and while they are learned;
 - `leak`: where the look of the reference comes from: value or query-key, early or late steps;
 - `ours`: forms of value embeddings, noise levels learned at, loss, blocks, learning rate, steps;
 - `bound`: the reference's own prompt and raw embeddings, the best that can be had.
@@ -22,7 +23,7 @@ from transfer import write_report
 
 from kinema.cli.compare import table
 from kinema.compare import Plan, SpriteScorer, compare, open_prompts, travelling_references
-from kinema.motion_inversion import PRESETS
+from kinema.motion_inversion import PRESETS, VALUE_MODES
 from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
 from kinema.peers import METHODS, Inversion, Method
 
@@ -48,11 +49,11 @@ EXPERIMENTS: dict[str, dict[str, Method]] = {
     },
     "inference": {
         "none": METHODS["none"],
-        "debiased": variant({"value": "debiased"}),
-        "raw": variant({"value": "raw"}),
-        "debiased, first frame zeroed": variant({"value": "debiased-zero"}),
-        "centred": variant({"value": "centred"}),
-        "no value": variant({"value": "none"}),
+        **{
+            f"{mode}{start}": variant({"value": mode, **noise})
+            for start, noise in (("", {}), (", blended noise", {"noise": "blend"}))
+            for mode in VALUE_MODES
+        },
         "debiased in training too": variant({"value": "debiased"}, training_value="debiased"),
     },
     "leak": {
