@@ -50,7 +50,7 @@ EXPERIMENTS: dict[str, dict[str, Method]] = {
     "inference": {
         "none": METHODS["none"],
         **{
-            f"{mode}{start}": variant({"value": mode, **noise})
+            f"{'no value' if mode == 'none' else mode}{start}": variant({"value": mode, **noise})
             for start, noise in (("", {}), (", blended noise", {"noise": "blend"}))
             for mode in VALUE_MODES
         },
