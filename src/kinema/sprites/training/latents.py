@@ -67,12 +67,12 @@ def latent_pool(
     """Return the pool in `folder`, making the shards that are missing.
 
     The words of `emphasis` (colours, shapes, backgrounds, motions) come twice as often as others of
-    their kind; for `phase_spread` see `sample_scenes`. Pools of other scenes have folders of their
-    own. Shards note the autoencoder's scaling factor, so those of another autoencoder are not taken
-    for this one's.
+    their kind, three times where given twice, and so on; for `phase_spread` see `sample_scenes`.
+    Pools of other scenes have folders of their own. Shards note the autoencoder's scaling factor,
+    so those of another autoencoder are not taken for this one's.
     """
     colours, shapes, backgrounds, motions = (
-        (*known, *(word for word in known if word in emphasis))
+        (*known, *(word for word in emphasis if word in known))
         for known in (tuple(COLOURS), SHAPES, BACKGROUNDS, tuple(MOTIONS))
     )
     name = f"seed-{seed}"

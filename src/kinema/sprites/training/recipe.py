@@ -35,7 +35,8 @@ class Recipe:
         ema_decay: decay a step of the moving average of the weights, which is what is kept.
         precision: "bf16" (autocast) or "fp32".
         num_videos: size of the pool of encoded videos that the latent stages learn from.
-        emphasis: words of that pool that come twice as often as others of their kind.
+        emphasis: words of that pool that come twice as often as others of their kind, or three
+            times where given twice, and so on.
         phase_spread: share of a cycle in which its cyclic motions begin, in (0, 1]. A circle that
             begins anywhere has no mean, and a model that starts from noise starts from means: one
             that begins in nearly one place it learns as easily as a straight way.
