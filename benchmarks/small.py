@@ -24,6 +24,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "prompt_gain": ("--seeds", "1", "--steps", "60"),
     "finetune_step": ("--steps", "1", "--size", "64", "--width", "192", "--depth", "4"),
     "motion_words": ("--videos", "8", "--alike", "4"),
+    "from_noise": ("--videos", "2"),
     "generation": ("--repeats", "2", "--growth"),
     "inversion": ("--repeats", "2", "--steps-only"),
     "transfer": (
