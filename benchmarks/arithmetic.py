@@ -16,7 +16,6 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
@@ -91,15 +90,11 @@ def main() -> None:
         )
 
 
-@torch.no_grad()
 def _trial(
     pipe: Any, pair: Sequence[Reference], arguments: argparse.Namespace
 ) -> list[tuple[str, dict[str, float]]]:
     """Learn a pair of motions and judge every case on every prompt and seed."""
-    with torch.enable_grad():
-        a, b = (
-            invert(pipe, each.video, prompt=each.prompt, seed=0, progress=False) for each in pair
-        )
+    a, b = (invert(pipe, each.video, prompt=each.prompt, seed=0, progress=False) for each in pair)
     paths = [each.trajectory for each in pair]
     assert paths[0] is not None
     assert paths[1] is not None
@@ -136,13 +131,14 @@ def _cosine(path: Tensor, wanted: Tensor) -> float:
 
 
 def _speed(path: Tensor) -> float:
-    """Root mean square distance from the mean place, by the frame: of a path's own length in
-    frames, twice as many frames for the same path make it half as fast."""
+    """Root mean square distance of a path (T, 2) from its mean, in half frame widths, over T: the
+    same path in twice as many frames is half as fast."""
     apart = path - path.mean(dim=0)
     return apart.square().sum(dim=1).mean().sqrt().item() / len(path)
 
 
 def _summary(figures: list[dict[str, float]]) -> dict[str, Any]:
+    """Return the mean and the standard deviation of each figure over all videos."""
     summary: dict[str, Any] = {"num_videos": len(figures)}
     for name in figures[0]:
         values = [each[name] for each in figures]

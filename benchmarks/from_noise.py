@@ -10,14 +10,13 @@ and counterclockwise), where a model that has not understood the way has 0.
 """
 
 import argparse
-import json
-import platform
 from pathlib import Path
 from typing import Any
 
 import torch
 from motion_words import encode
 from torch import Tensor
+from transfer import write_report
 
 from kinema.sprites import (
     MOTIONS,
@@ -27,6 +26,7 @@ from kinema.sprites import (
     sample_scenes,
     text_to_video,
 )
+from kinema.sprites.models import LATENT_CHANNELS, LATENT_SIZE, NUM_FRAMES
 
 OPPOSITES = {
     "right": "left",
@@ -85,15 +85,14 @@ def main() -> None:
         way = "" if row["way"] is None else f"{row['way']:.2f}"
         print(f"{row['motion']:<24}{row['moves']:>7.2f}{way:>7}")
     if arguments.json:
-        report = {
-            "model": arguments.model,
-            "videos": arguments.videos,
-            "phase_spread": spread,
-            "machine": platform.machine(),
-            "torch": torch.__version__,
-            "rows": rows,
-        }
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(
+            arguments.json,
+            rows,
+            device=pipe.device,
+            model=arguments.model,
+            videos=arguments.videos,
+            phase_spread=spread,
+        )
 
 
 @torch.no_grad()
@@ -109,7 +108,7 @@ def mean_video(pipe: Any, motion: str, shape: str, *, count: int, phase_spread: 
         motions=[motion],
         phase_spread=phase_spread,
     )
-    return encode(pipe, render(scenes, num_frames=16).video).mean(dim=0)
+    return encode(pipe, render(scenes, num_frames=NUM_FRAMES).video).mean(dim=0)
 
 
 @torch.no_grad()
@@ -119,8 +118,9 @@ def guessed(pipe: Any, motion: str, shape: str) -> Tensor:
     tokens = pipe.tokenizer([caption], padding="max_length", return_tensors="pt").input_ids
     text = pipe.text_encoder(tokens).last_hidden_state
     if hasattr(pipe, "motion_adapter"):
-        text = text.repeat_interleave(16, dim=0)
-    noise = torch.randn(1, 6, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+        text = text.repeat_interleave(NUM_FRAMES, dim=0)
+    size = (1, LATENT_CHANNELS, NUM_FRAMES, LATENT_SIZE, LATENT_SIZE)
+    noise = torch.randn(size, generator=torch.Generator().manual_seed(0))
     last = pipe.scheduler.config.num_train_timesteps - 1
     with torch.autocast("cpu", torch.bfloat16):
         velocity = pipe.unet(noise, last, encoder_hidden_states=text).sample

@@ -263,6 +263,14 @@ def test_a_pool_may_draw_words_more_often_and_begin_its_circles_in_one_place(
     assert len(list(tmp_path.rglob("*.safetensors"))) == 2
 
 
+def test_a_stage_learns_from_the_pool_that_its_recipe_describes(runs: Path) -> None:
+    recipe = replace(RECIPE, stage="text-to-image", emphasis=("cross",) * 94, phase_spread=0.125)
+    (scenes,) = new_stage(recipe, runs).pool.scenes
+    assert scenes.phase.max() <= 0.125
+    # 95 of 100 shapes are crosses.
+    assert sum(said.shape == "cross" for said in scenes.descriptions()) > len(scenes) / 2
+
+
 def test_the_average_forgets_the_untrained_weights() -> None:
     update = _moving_average(0.999)
     average = [torch.tensor([1.0])]
