@@ -29,8 +29,8 @@ def test_every_stage_has_a_recipe(stage: str) -> None:
             "spatial_rate is -1.0",
         ),
         (
-            'stage="autoencoder"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nstart="x"',
-            "start from weights",
+            'stage="text-to-image"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nstart="x"',
+            "'text-to-image' cannot start from weights",
         ),
         (
             'stage="animatediff"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nemphasis=["spin"]',

@@ -10,14 +10,18 @@ from torch.nn import functional as F
 
 from kinema.sprites import models
 from kinema.sprites.render import render
-from kinema.sprites.scenes import Nuisances, sample_captions, sample_scenes
+from kinema.sprites.scenes import CALM, Nuisances, sample_captions, sample_scenes
 from kinema.sprites.tokenizer import MAX_TOKENS, build_tokenizer
 from kinema.sprites.training.exports import has_export, load_export, load_start
-from kinema.sprites.training.latents import LatentPool, latent_pool
+from kinema.sprites.training.latents import LatentPool, emphasised, latent_pool
 from kinema.sprites.training.preview import sample_videos, save_grid
 from kinema.sprites.training.recipe import Recipe
 
 _KL_WEIGHT = 1e-4
+_SPRITE_WEIGHT = 0.05
+_SPRITE_REACH = 1.25
+"""Radius of the disc around a sprite in which its shape is looked at, in radii of the sprite."""
+
 _BUSY = Nuisances(camera=0.3, distractors=3)
 
 
@@ -28,42 +32,80 @@ class AutoencoderStage:
 
     def __init__(self, recipe: Recipe, runs: Path, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        self.trained = models.new_autoencoder().to(device)
+        autoencoder = load_start(recipe, "vae") if recipe.start else models.new_autoencoder()
+        self.trained = autoencoder.train().requires_grad_(True).to(device)
+        self._words = emphasised(recipe.emphasis)
 
-    def _frames(self, num_frames: int, seed: int) -> Tensor:
-        """Draw frames (N, 3, 64, 64) in [-1, 1], each of another scene at one of four moments."""
+    def _frames(self, num_frames: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Draw frames (N, 3, 64, 64) in [-1, 1], each of another scene at one of four moments, and
+        the disc around each sprite, (N, 1, 64, 64), one inside."""
         num_busy = num_frames // 4
-        busy = render(sample_scenes(num_busy, seed=seed + 1, nuisances=_BUSY), num_frames=4)
-        calm = render(sample_scenes(num_frames - num_busy, seed=seed), num_frames=4)
+        calm, busy = (
+            render(
+                sample_scenes(number, seed=seed + add, nuisances=kind, **self._words), num_frames=4
+            )
+            for number, add, kind in ((num_frames - num_busy, 0, CALM), (num_busy, 1, _BUSY))
+        )
         generator = torch.Generator().manual_seed(seed)
         moments = torch.randint(4, (num_frames,), generator=generator)
-        video = torch.cat((calm.video, busy.video))
-        return (video[torch.arange(num_frames), moments] * 2 - 1).to(self.device)
+
+        def chosen(of_calm: Tensor, of_busy: Tensor) -> Tensor:
+            return torch.cat((of_calm, of_busy))[torch.arange(num_frames), moments]
+
+        frames = chosen(calm.video, busy.video) * 2 - 1
+        centre = chosen(calm.trajectory, busy.trajectory)[..., None, None]
+        reach = _SPRITE_REACH * chosen(calm.scale, busy.scale)[:, None, None]
+        axis = (torch.arange(models.FRAME_SIZE) + 0.5) * (2 / models.FRAME_SIZE) - 1
+        apart = torch.hypot(axis - centre[:, 0], axis[:, None] - centre[:, 1])
+        disc = (apart < reach)[:, None].to(frames)
+        return frames.to(self.device), disc.to(self.device)
 
     def loss(self, step: int) -> Tensor:
         """Return the loss of one step; see `Stage`."""
-        frames = self._frames(self.recipe.batch_size, 2 * (self.recipe.seed * 10_000_019 + step))
+        frames, disc = self._frames(
+            self.recipe.batch_size, 2 * (self.recipe.seed * 10_000_019 + step)
+        )
         posterior = self.trained.encode(frames).latent_dist
-        rebuilt = self.trained.decode(posterior.sample()).sample
+        rebuilt = self.trained.decode(posterior.sample()).sample.float()
         # The absolute error alone would long be content with the background: its best guess is a
         # median, and a sprite covers little. The squared one sees the sprite from the start.
-        error = F.mse_loss(rebuilt.float(), frames) + 0.1 * F.l1_loss(rebuilt.float(), frames)
+        error = F.mse_loss(rebuilt, frames) + 0.1 * F.l1_loss(rebuilt, frames)
+        error = error + _SPRITE_WEIGHT * unexplained_share(rebuilt, frames, disc)
         return error + _KL_WEIGHT * posterior.kl().mean() / models.LATENT_SIZE**2
 
     @torch.no_grad()
     def sample(self, averaged: nn.Module, path: Path) -> None:
         """Write a picture of what the averaged weights make; see `Stage`."""
-        frames = self._frames(32, seed=-1)
+        frames, _ = self._frames(32, seed=-1)
         rebuilt = averaged.decode(averaged.encode(frames).latent_dist.mean).sample  # type: ignore[operator]
         save_grid(torch.stack((frames, rebuilt)).flatten(0, 1).unflatten(0, (4, 16)), path)
 
     @torch.no_grad()
     def export(self, averaged: nn.Module, folder: Path) -> None:
         """Write the averaged weights; see `Stage`."""
-        frames = self._frames(512, seed=-2)
+        frames, _ = self._frames(512, seed=-2)
         spread = averaged.encode(frames).latent_dist.mean.std().item()  # type: ignore[operator]
         averaged.register_to_config(scaling_factor=1 / spread)  # type: ignore[operator]
         averaged.half().save_pretrained(folder / "vae")  # type: ignore[operator]
+
+
+def unexplained_share(rebuilt: Tensor, frames: Tensor, disc: Tensor) -> Tensor:
+    """Return what share of the variance around a sprite `rebuilt` misses, the mean of N frames.
+
+    To a squared error a small green star on grey is hardly there; to this one every sprite counts
+    the same, be it small or of little contrast.
+
+    Args:
+        rebuilt: (N, C, H, W).
+        frames: what it should be, (N, C, H, W).
+        disc: one around the sprite, else zero, (N, 1, H, W).
+    """
+    num_pixels = disc.sum(dim=(2, 3), keepdim=True).clamp_min(1)
+    mean = (frames * disc).sum(dim=(2, 3), keepdim=True) / num_pixels
+    variance = ((frames - mean).square() * disc).sum(dim=(1, 2, 3))
+    missed = ((rebuilt - frames).square() * disc).sum(dim=(1, 2, 3))
+    # A thousandth a pixel: a sprite that has left the frame must not divide by zero.
+    return (missed / (variance + 1e-3 * num_pixels.flatten())).mean()
 
 
 class DiffusionStage:

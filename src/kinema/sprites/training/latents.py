@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
@@ -55,6 +55,20 @@ def encode_video(autoencoder: "AutoencoderKL", video: Tensor) -> Tensor:
     return latents.unflatten(0, video.shape[:2])
 
 
+def emphasised(emphasis: Sequence[str]) -> dict[str, Any]:
+    """Return all words of each kind, as arguments of `sample_scenes`, and again those given."""
+    kinds = {
+        "colours": tuple(COLOURS),
+        "shapes": SHAPES,
+        "backgrounds": BACKGROUNDS,
+        "motions": tuple(MOTIONS),
+    }
+    return {
+        kind: (*known, *(word for word in emphasis if word in known))
+        for kind, known in kinds.items()
+    }
+
+
 def latent_pool(
     autoencoder: "AutoencoderKL",
     folder: str | Path,
@@ -71,13 +85,10 @@ def latent_pool(
     Pools of other scenes have folders of their own. Shards note the autoencoder's scaling factor,
     so those of another autoencoder are not taken for this one's.
     """
-    colours, shapes, backgrounds, motions = (
-        (*known, *(word for word in emphasis if word in known))
-        for known in (tuple(COLOURS), SHAPES, BACKGROUNDS, tuple(MOTIONS))
-    )
+    words = emphasised(emphasis)
     name = f"seed-{seed}"
     if emphasis or phase_spread != 1:
-        drawing = json.dumps([colours, shapes, backgrounds, motions, phase_spread])
+        drawing = json.dumps([*words.values(), phase_spread])
         name += f"-{hashlib.sha256(drawing.encode()).hexdigest()[:8]}"
     folder = output_folder(Path(folder) / name)
     sizes = [
@@ -87,15 +98,7 @@ def latent_pool(
     factor = autoencoder.config.scaling_factor
     latents, scenes = [], []
     for index, size in enumerate(tqdm(sizes, desc="encode videos", unit="shard", disable=None)):
-        drawn = sample_scenes(
-            size,
-            seed=seed * 100_003 + index,
-            colours=colours,
-            shapes=shapes,
-            backgrounds=backgrounds,
-            motions=motions,
-            phase_spread=phase_spread,
-        )
+        drawn = sample_scenes(size, seed=seed * 100_003 + index, phase_spread=phase_spread, **words)
         made_with = json.dumps({"scaling_factor": factor, "seed": seed, "num_videos": size})
         path = folder / f"{index:04d}.safetensors"
         if not _made_with(path, made_with):

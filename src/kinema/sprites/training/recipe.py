@@ -35,8 +35,8 @@ class Recipe:
         ema_decay: decay a step of the moving average of the weights, which is what is kept.
         precision: "bf16" (autocast) or "fp32".
         num_videos: size of the pool of encoded videos that the latent stages learn from.
-        emphasis: words of that pool that come twice as often as others of their kind, or three
-            times where given twice, and so on.
+        emphasis: words of that pool, or of the autoencoder's frames, that come twice as often as
+            others of their kind, or three times where given twice, and so on.
         phase_spread: share of a cycle in which its cyclic motions begin, in (0, 1]. A circle that
             begins anywhere has no mean, and a model that starts from noise starts from means: one
             that begins in nearly one place it learns as easily as a straight way.
@@ -50,8 +50,9 @@ class Recipe:
             learn at the full rate.
         last_timestep_shift: to which the shift goes while the learning rate falls
             (`num_decay_steps`): motion is decided near noise, detail far from it. 0 keeps it.
-        start: "" for a video stage that begins from the image model, or weights from which it goes
-            on: "kinema" for those that come with Kinema, else a folder.
+        start: "" for an autoencoder from nothing and a video stage that begins from the image
+            model, or weights from which it goes on: "kinema" for those that come with Kinema, else
+            a folder.
         new_clock: whether the motion modules in `start`, down to the middle, get a clock as new
             ones have it (`models.give_clock`).
         num_clock_steps: first steps of text-to-video, in which only its temporal convolutions
@@ -103,10 +104,10 @@ class Recipe:
             raise InputError(
                 f"phase_spread is {self.phase_spread}; give a share of the cycle above 0, to 1"
             )
-        if self.start and self.stage not in VIDEO_STAGES:
+        if self.start and self.stage not in ("autoencoder", *VIDEO_STAGES):
             raise InputError(
-                f"only {' and '.join(VIDEO_STAGES)} start from weights; leave out start for stage "
-                f"{self.stage!r}"
+                f"stage {self.stage!r} cannot start from weights; leave out start, or train one of "
+                f"autoencoder, {', '.join(VIDEO_STAGES)}"
             )
         if self.num_clock_steps and self.stage != "text-to-video":
             raise InputError(
