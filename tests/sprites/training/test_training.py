@@ -19,7 +19,8 @@ from kinema.errors import InputError
 from kinema.sprites import MOTIONS, animatediff, made_with, text_to_video
 from kinema.sprites.tokenizer import build_tokenizer
 from kinema.sprites.training import STAGES, Recipe, new_stage, preview, train
-from kinema.sprites.training.exports import load_export
+from kinema.sprites.training.exports import load_export, load_start
+from kinema.sprites.training.image_stages import unexplained_share
 from kinema.sprites.training.latents import latent_pool
 from kinema.sprites.training.loop import _moving_average, learning_rate
 from kinema.sprites.training.motion_words import distances_of_motions
@@ -206,13 +207,57 @@ def test_the_autoencoder_learns() -> None:
     stage = new_stage(recipe, Path("unused"))
     optimizer = torch.optim.AdamW(stage.trained.parameters(), lr=2e-3)
     seen = []
-    for step in range(25):
-        loss = stage.loss(step)
+    for _ in range(25):
+        loss = stage.loss(0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         seen.append(loss.item())
-    assert sum(seen[-5:]) < 0.6 * sum(seen[:5])
+    assert seen[-1] < 0.5 * seen[0]
+
+
+def test_an_autoencoder_goes_on_from_weights_and_learns_what_it_is_told_to() -> None:
+    recipe = replace(RECIPE, start="kinema", batch_size=16, emphasis=("green",) * 94)
+    stage = new_stage(recipe, Path("unused"))
+    shipped = load_start(recipe, "vae").state_dict()
+    assert all(
+        torch.equal(value, shipped[name]) for name, value in stage.trained.state_dict().items()
+    )
+    assert all(value.requires_grad for value in stage.trained.parameters())
+
+    frames, disc = stage._frames(16, seed=5)
+    # A green sprite within every disc, on backgrounds none of which is as green.
+    excess = (frames[:, 1] - torch.maximum(frames[:, 0], frames[:, 2])) / 2
+    assert disc.shape == (16, 1, 64, 64)
+    assert ((excess > 0.4) & (disc[:, 0] == 1)).flatten(1).any(dim=1).sum() >= 14
+    calm = excess[:12] > 0.4  # the last quarter is cluttered
+    assert not (calm & (disc[:12, 0] == 0)).any()
+
+
+def test_every_sprite_counts_the_same_whatever_its_size_and_contrast() -> None:
+    generator = torch.Generator().manual_seed(0)
+    frames, noise = torch.rand(2, 2, 3, 16, 16, generator=generator)
+    disc = torch.zeros(2, 1, 16, 16)
+    disc[0, :, 2:14, 2:14] = disc[1, :, 6:10, 6:10] = 1
+    inside = frames.double() * disc
+    num_pixels = disc.sum(dim=(2, 3), keepdim=True).double()
+    mean = inside.sum(dim=(2, 3), keepdim=True) / num_pixels
+
+    def share(rebuilt: torch.Tensor, truth: torch.Tensor) -> float:
+        return unexplained_share(rebuilt, truth, disc).item()
+
+    assert share(frames, frames) == 0
+    assert share(frames + noise * (1 - disc), frames) == 0
+    assert share(mean.float().expand_as(frames), frames) == pytest.approx(1, abs=0.01)
+    faint = mean + 0.5 * (frames - mean)
+    assert share(mean + 0.5 * (noise - mean), faint) == pytest.approx(
+        share(noise, frames), rel=0.02
+    )
+    truth = ((noise.double() - frames).square() * disc).sum(dim=(1, 2, 3)) / (
+        ((frames - mean).square() * disc).sum(dim=(1, 2, 3)) + 1e-3 * num_pixels.flatten()
+    )
+    assert share(noise, frames) == pytest.approx(truth.mean().item(), rel=1e-5)
+    assert share(frames.flip(-1), torch.zeros_like(frames)) > 1  # nothing to explain: still finite
 
 
 def test_another_recipe_does_not_go_on_from_a_checkpoint(runs: Path) -> None:
