@@ -236,7 +236,8 @@ def test_another_resolution_and_length_are_interpolated(tiny: Tiny):
     latent_size = (16, 8)
     num_frames = tiny.other_num_frames or tiny.num_frames
     inputs = tiny.inputs(latent_size=latent_size, num_frames=num_frames)
-    # Embeddings that are straight lines in time and constant in space resample exactly.
+    # Embeddings that are straight lines in time and constant in space resample exactly; query-key
+    # embeddings together with the positions that the model adds to them, where it does.
     generator = torch.Generator().manual_seed(6)
     given: dict[str, Tensor] = {}
     wanted: dict[str, Tensor] = {}
@@ -248,6 +249,9 @@ def test_another_resolution_and_length_are_interpolated(tiny: Tiny):
         ):
             times = torch.linspace(0, 1, length, dtype=torch.float64)[:, None]
             tensors[name] = (slope * times).expand(*space, -1, -1).clone()
+            if tiny.kind == "UNetMotionModel" and name.startswith(QUERY_KEY):
+                block: Any = model.get_submodule(name.removeprefix(QUERY_KEY))
+                tensors[name] -= block.pos_embed.pe[0, :length]
 
     for site in sites:
         slope = torch.randn(2, site.channels, generator=generator, dtype=torch.float64)

@@ -16,6 +16,7 @@ from kinema.motion_inversion.attachment import Attachment, Usage
 from kinema.motion_inversion.origin import Attentions, attentions_of
 from kinema.motion_inversion.parameters import (
     QUERY_KEY,
+    QUERY_KEY_GRID,
     VALUE,
     VALUE_SPACE,
     VALUE_TIME,
@@ -195,6 +196,46 @@ def test_reversed_turns_velocities_round(form: str):
     assert _same(backwards.reversed(), motion)
 
 
+@pytest.mark.parametrize("grid", [False, True])
+def test_the_positions_of_a_model_turn_round_and_stretch_with_its_motion(grid: bool):
+    motion = _motion(UNET_MOTION, query_key_grid=grid)
+    kind = QUERY_KEY_GRID if grid else QUERY_KEY
+    model: Any = UNET_MOTION.model(torch.float32)
+    num_frames = motion.num_frames
+    backwards, longer = motion.reversed(), motion.resampled(2 * num_frames - 1)
+    names = [name for name in motion.tensors if name.startswith(kind)]
+    assert names
+    for name in names:
+        # What diffusers' own block adds to what its attentions see.
+        positions = model.get_submodule(name.partition("/")[2]).pos_embed.pe[0]
+        seen = motion.tensors[name] + positions[:num_frames]
+        torch.testing.assert_close(
+            backwards.tensors[name] + positions[:num_frames], seen.flip(-2), atol=1e-5, rtol=0
+        )
+        found = longer.tensors[name] + positions[: 2 * num_frames - 1]
+        torch.testing.assert_close(found[..., ::2, :], seen, atol=1e-5, rtol=0)
+        between = (seen[..., 1:, :] + seen[..., :-1, :]) / 2
+        torch.testing.assert_close(found[..., 1::2, :], between, atol=1e-5, rtol=0)
+    for name, tensor in motion.tensors.items():
+        if name.startswith(VALUE):  # debiased only when used
+            assert torch.equal(backwards.tensors[name], tensor.flip(-2))
+        torch.testing.assert_close(backwards.reversed().tensors[name], tensor, atol=1e-5, rtol=0)
+
+
+def test_positions_turn_round_once_in_a_sum_of_both_kinds():
+    total = _motion(UNET_MOTION) + _motion(UNET_MOTION, query_key_grid=True, seed=1)
+    backwards = total.reversed()
+    model: Any = UNET_MOTION.model(torch.float32)
+    block = next(iter(total.tensors)).partition("/")[2]
+    positions = model.get_submodule(block).pos_embed.pe[0, : total.num_frames]
+
+    def seen(motion: Motion) -> Tensor:
+        grid = motion.tensors[QUERY_KEY_GRID + block]
+        return motion.tensors[QUERY_KEY + block] + grid + positions
+
+    torch.testing.assert_close(seen(backwards), seen(total).flip(-2), atol=1e-5, rtol=0)
+
+
 def test_resampled_is_another_length_of_the_same_path():
     motion = _motion(latents=True)
     longer = motion.resampled(9)
@@ -212,14 +253,16 @@ def test_resampled_is_another_length_of_the_same_path():
     torch.testing.assert_close(steps, motion.tensors[name].diff(dim=2)[:, :, 0])
 
 
-def test_resampling_first_or_on_the_model_is_the_same():
-    model = UNET3D.model(torch.float32)
-    inputs = UNET3D.inputs(torch.float32, num_frames=8)
-    motion = _motion()
+@pytest.mark.parametrize("form", [{}, {"query_key_grid": True}])
+@pytest.mark.parametrize("tiny", [UNET3D, UNET_MOTION], ids=lambda tiny: tiny.kind)
+def test_resampling_first_or_on_the_model_is_the_same(tiny: Tiny, form: dict[str, Any]):
+    model = tiny.model(torch.float32)
+    inputs = tiny.inputs(torch.float32, num_frames=8)
+    motion = _motion(tiny, **form)
     with motion.on(model):
         found = output(model, inputs)
     with motion.resampled(8).on(model):
-        torch.testing.assert_close(output(model, inputs), found)
+        torch.testing.assert_close(output(model, inputs), found, atol=1e-5, rtol=1e-5)
 
 
 def test_only_one_kind():

@@ -1,8 +1,9 @@
 """A motion: learned tensors and where they came from, to keep, to combine and to use."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from kinema.errors import InputError
 from kinema.motion_inversion import motion_file
 from kinema.motion_inversion.attach import attach
 from kinema.motion_inversion.attachment import Attachment
-from kinema.motion_inversion.combine import resampled, reversed_in_time, scaled, summed
+from kinema.motion_inversion.combine import in_time, scaled, summed
+from kinema.motion_inversion.embedding import at_length
 from kinema.motion_inversion.origin import Origin, check_same_model
 from kinema.motion_inversion.parameters import (
     QUERY_KEY,
@@ -23,6 +25,7 @@ from kinema.motion_inversion.parameters import (
     VALUE_TIME,
     named_module,
 )
+from kinema.motion_inversion.sites import LAYOUTS
 
 KINDS = ("query_key", "value")
 _AXES = {QUERY_KEY: 3, QUERY_KEY_GRID: 4, VALUE: 4, VALUE_SPACE: 3, VALUE_TIME: 3}
@@ -162,11 +165,14 @@ class Motion:
 
         Embeddings are turned round in time as they were learned and debiased only when used, so
         the differences of a debiased value embedding come in reverse order and with their signs
-        changed, as velocities do, and frame 1, which equation 5 keeps, is the clip's last.
+        changed, as velocities do, and frame 1, which equation 5 keeps, is the clip's last. The
+        positions of AnimateDiff's frames turn round along with the query-key embeddings
+        (`kinema.motion_inversion.positions`), at full weight: take factors after it, not before,
+        `0.5 * a.reversed()`. A motion without query-key embeddings cannot turn them.
         """
         latents = self.inverted_latents
         return Motion(
-            reversed_in_time(self.tensors),
+            self._in_time(lambda tensor: tensor.flip(-2)),
             self.origin.then(done="reversed"),
             None if latents is None else latents.flip(1),
         )
@@ -174,6 +180,7 @@ class Motion:
     def resampled(self, num_frames: int) -> "Motion":
         """The motion over another number of frames: twice as many make it half as fast.
 
+        AnimateDiff's positions are drawn out along with it, as in `reversed`.
         Inverted latents are left behind: noise between two frames of noise would be too weak.
 
         Raises:
@@ -182,9 +189,13 @@ class Motion:
         if num_frames < 2:
             raise InputError(f"num_frames is {num_frames}; expected 2 or more, or nothing moves")
         return Motion(
-            resampled(self.tensors, num_frames),
+            self._in_time(partial(at_length, num_frames=num_frames)),
             self.origin.then(num_frames=num_frames, done=f"resampled to {num_frames} frames"),
         )
+
+    def _in_time(self, change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        row = LAYOUTS.get(self.origin.model_class)
+        return in_time(self.tensors, change, adds_positions=row is not None and row.adds_positions)
 
     def only(self, kind: str) -> "Motion":
         """The motion's "query_key" or "value" embeddings alone.

@@ -7,12 +7,14 @@ A motion is a flat dictionary, as a safetensors file is. Blocks own "query_key/<
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from kinema.errors import InputError
 from kinema.motion_inversion.embedding import at_grid, at_length, debias, low_rank_value
+from kinema.motion_inversion.positions import in_clip_time
 from kinema.motion_inversion.sites import Site
 
 QUERY_KEY = "query_key/"
@@ -97,11 +99,16 @@ def site_query_key(
     """
     found = []
     if QUERY_KEY + site.block in tensors:
-        found.append(at_length(tensors[QUERY_KEY + site.block], num_frames))
+        found.append(tensors[QUERY_KEY + site.block])
     if QUERY_KEY_GRID + site.block in tensors:
-        embedding = at_length(tensors[QUERY_KEY_GRID + site.block], num_frames)
-        found.append(at_grid(embedding, grid).flatten(0, 1))
-    return sum(found[1:], start=found[0]) if found else None
+        found.append(at_grid(tensors[QUERY_KEY_GRID + site.block], grid).flatten(0, 1))
+    if not found:
+        return None
+    embedding = sum(found[1:], start=found[0])
+    if embedding.shape[-2] == num_frames:
+        return embedding
+    resized = partial(at_length, num_frames=num_frames)
+    return in_clip_time(embedding, resized) if site.adds_positions else resized(embedding)
 
 
 def site_value(

@@ -29,6 +29,8 @@ class Layout:
             U-Net, whose levels halve the grid, rounding up.
         num_frames: the usual length of a clip, from the configuration.
         max_frames: how many frames the model has positions for; None for any number.
+        adds_positions: its blocks add sinusoids of the frames' numbers to what their attentions
+            see (`kinema.motion_inversion.positions`).
         fixed_length: the model takes `max_frames` frames and no other number.
         frames_argument: what its pipeline calls the number of frames.
     """
@@ -39,6 +41,7 @@ class Layout:
     patch_size: Callable[[Any], int] | None = None
     num_frames: Callable[[Any], int] = lambda config: 16
     max_frames: Callable[[Any], int | None] = lambda config: None
+    adds_positions: bool = False
     fixed_length: bool = False
     frames_argument: str = "num_frames"
 
@@ -59,6 +62,7 @@ LAYOUTS: dict[str, Layout] = {
             rf"(?P<block>{_LEVELS}\.motion_modules\.\d+\.transformer_blocks\.\d+)\.attn[12]"
         ),
         max_frames=lambda config: config.motion_max_seq_length,
+        adds_positions=True,
     ),
     "UNetSpatioTemporalConditionModel": Layout(
         # attn2 reads a context of length 1: a softmax over one key has nothing to shift.
@@ -93,6 +97,7 @@ class Site:
         num_heads: heads of the attention.
         stride: how many latent pixels, in height and in width, make one site of the grid.
         rounds_up: whether a rest smaller than the stride makes a site of its own.
+        adds_positions: as in its model's `Layout`.
     """
 
     name: str
@@ -102,6 +107,7 @@ class Site:
     num_heads: int
     stride: int
     rounds_up: bool
+    adds_positions: bool = False
 
     def grid(self, latent_size: tuple[int, int]) -> tuple[int, int]:
         """The height and width of the grid for latents of this height and width."""
@@ -210,6 +216,7 @@ def _site(model: nn.Module, name: str, block: str, attention: Any) -> Site:
         num_heads=attention.heads,
         stride=stride,
         rounds_up=rounds_up,
+        adds_positions=row.adds_positions,
     )
 
 
