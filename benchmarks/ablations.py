@@ -22,7 +22,14 @@ from typing import Any
 from transfer import write_report
 
 from kinema.cli.compare import table
-from kinema.compare import Plan, SpriteScorer, compare, open_prompts, travelling_references
+from kinema.compare import (
+    PRECISIONS,
+    Plan,
+    SpriteScorer,
+    compare,
+    open_prompts,
+    travelling_references,
+)
 from kinema.motion_inversion import PRESETS, VALUE_MODES
 from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
 from kinema.peers import METHODS, Inversion, Method
@@ -99,6 +106,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of sampling")
     arguments = parser.parse_args()
 
     pipe = load_pipeline(arguments.pipeline)
@@ -123,6 +131,7 @@ def _experiment(pipe: Any, name: str, arguments: argparse.Namespace) -> list[dic
         variants=variants,
         num_steps=arguments.steps,
         guidance=arguments.guidance,
+        precision=arguments.precision,
     )
     folder = arguments.output / name
     summary = compare(pipe, plan, SpriteScorer(), folder, model=arguments.pipeline)
@@ -142,6 +151,7 @@ def _bound(pipe: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
             variants={"own prompt, raw": variant({"value": "raw"})},
             num_steps=arguments.steps,
             guidance=arguments.guidance,
+            precision=arguments.precision,
         )
         folder = arguments.output / BOUND / reference.name
         (row,) = compare(pipe, plan, SpriteScorer(), folder, model=arguments.pipeline)["rows"]

@@ -21,6 +21,7 @@ import torch
 
 from kinema.cli.compare import table
 from kinema.compare import (
+    PRECISIONS,
     Plan,
     SpriteScorer,
     compare,
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=25, help="of every method's sampling")
     parser.add_argument("--guidance", type=float, default=3.0, help="of every method's sampling")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of sampling")
     arguments = parser.parse_args()
 
     plan = Plan(
@@ -51,6 +53,7 @@ def main() -> None:
         methods=arguments.methods,
         num_steps=arguments.steps,
         guidance=arguments.guidance,
+        precision=arguments.precision,
     )
     summaries: list[dict[str, Any]] = []
     for name in arguments.pipelines:

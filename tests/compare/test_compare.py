@@ -84,6 +84,21 @@ def finished(embedded: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_only_sampling_is_done_in_another_precision(embedded: Any, tmp_path: Path) -> None:
+    seen: list[tuple[bool, torch.dtype]] = []
+    linear = embedded.unet.time_embedding.linear_2
+    hook = linear.register_forward_hook(
+        lambda module, given, output: seen.append((torch.is_grad_enabled(), output.dtype))
+    )
+    plan = plan_of(methods=("kinema",), prompts=open_prompts(1), seeds=(0,), precision="bf16")
+    try:
+        compare(embedded, plan, SpriteScorer(), tmp_path / "bf16", progress=False)
+    finally:
+        hook.remove()
+    assert {dtype for learning, dtype in seen if learning} == {torch.float32}
+    assert seen[-1] == (False, torch.bfloat16)
+
+
 def test_a_comparison_has_a_row_a_method_and_a_line_a_video(finished: Path) -> None:
     summary = json.loads((finished / "comparison.json").read_text())
     assert [row["method"] for row in summary["rows"]] == ["none", "kinema", "vmc"]
@@ -191,6 +206,7 @@ def test_a_folder_of_other_weights_is_refused(finished: Path, embedded: Any) -> 
         ({"settings": {"lora": None}}, "the method is 'lora'"),
         ({"prompts": ()}, "there are no prompts"),
         ({"seeds": (1, 1)}, "1 is twice among the seeds"),
+        ({"precision": "fp8"}, "precision 'fp8' is not one of fp32, bf16"),
         ({"references": travelling_references(1) * 2}, "'00-right' is twice among the references"),
     ],
 )
@@ -328,6 +344,7 @@ def test_a_cost_is_time_and_memory() -> None:
         (["--sprites", "1", "--prompt", "a dog"], "is not of the form"),
         (["--reference", "no.mp4", "x", "--prompt", "y"], "there is no clip no.mp4"),
         (["--sprites", "1", "--prompts", "0"], "0 prompts"),
+        (["--sprites", "1", "--precision", "half"], "precision 'half' is not one of"),
     ],
 )
 def test_bad_input_is_one_sentence(

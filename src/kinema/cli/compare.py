@@ -42,6 +42,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument("--seeds", type=int, default=1, metavar="N", help="1")
     command.add_argument("--steps", type=int, help="of every sampling; each method's own")
     command.add_argument("--guidance", type=float, help="of every sampling; each method's own")
+    command.add_argument(
+        "--precision", default="fp32", help="of sampling: fp32, or bf16 for autocast (fp32)"
+    )
     command.add_argument("--clip-model", metavar="ID", help="a CLIP to score with, besides tracks")
     add_model(command)
     command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
@@ -99,6 +102,7 @@ def _plan(arguments: argparse.Namespace) -> Any:
         methods=[name.strip() for name in arguments.methods.split(",")],
         num_steps=arguments.steps,
         guidance=arguments.guidance,
+        precision=arguments.precision,
     )
 
 

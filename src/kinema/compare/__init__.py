@@ -2,13 +2,20 @@
 
 from kinema.compare.cost import Cost, measured
 from kinema.compare.page import write_page
-from kinema.compare.plan import Plan, Reference, clip_reference, sprites_references
+from kinema.compare.plan import (
+    PRECISIONS,
+    Plan,
+    Reference,
+    clip_reference,
+    sprites_references,
+)
 from kinema.compare.run import compare
 from kinema.compare.scores import Scorer, SpriteScorer, TrackScorer
 from kinema.compare.sprites_plan import open_prompts, travelling_references
 from kinema.compare.table import figures_of, rows_of
 
 __all__ = [
+    "PRECISIONS",
     "Cost",
     "Plan",
     "Reference",

@@ -12,6 +12,8 @@ from kinema.errors import InputError
 from kinema.peers import Inversion, Method, method_named
 from kinema.sprites import Description, parse_caption, render, scenes_of
 
+PRECISIONS = ("fp32", "bf16")
+
 
 @dataclass(frozen=True, eq=False)
 class Reference:
@@ -50,6 +52,8 @@ class Plan:
         num_steps: of every sampling; each method's own where None.
         guidance: of every sampling; each method's own where None.
         learn_each_seed: learn anew for each seed, not once with the first.
+        precision: of every sampling: "fp32" for the pipeline's own, "bf16" for autocast, which
+            takes about half the time on a CPU. Learning is not touched.
 
     Raises:
         InputError: something is missing or named twice, or a method is unknown.
@@ -64,6 +68,7 @@ class Plan:
     num_steps: int | None = None
     guidance: float | None = None
     learn_each_seed: bool = False
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         names = [reference.name for reference in self.references]
@@ -80,6 +85,8 @@ class Plan:
                 raise InputError(f"{twice!r} is twice among the {what}; give each once")
         for method in (*self.methods, *self.settings):
             self.method(method)
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision {self.precision!r} is not one of {', '.join(PRECISIONS)}")
 
     def method(self, name: str) -> Method:
         """Return a method by its name.
@@ -125,6 +132,7 @@ class Plan:
             "num_steps": self.num_steps,
             "guidance": self.guidance,
             "learn_each_seed": self.learn_each_seed,
+            "precision": self.precision,
         }
 
 

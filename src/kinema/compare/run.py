@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -148,7 +149,8 @@ def _video(
     clip: Tensor,
     scorer: Scorer,
 ) -> _Made:
-    with measured(pipe.device) as cost:
+    halved = torch.autocast(pipe.device.type, torch.bfloat16, enabled=plan.precision == "bf16")
+    with measured(pipe.device) as cost, halved:
         video = plan.method(key["method"]).generate(
             pipe,
             key["prompt"],
