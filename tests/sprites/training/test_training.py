@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from kinema.errors import InputError
 from kinema.sprites import MOTIONS, animatediff, made_with, text_to_video
 from kinema.sprites.tokenizer import build_tokenizer
-from kinema.sprites.training import STAGES, Recipe, new_stage, preview, train
+from kinema.sprites.training import STAGES, Recipe, image_stages, new_stage, preview, train
 from kinema.sprites.training.exports import load_export, load_start
 from kinema.sprites.training.image_stages import unexplained_share
 from kinema.sprites.training.latents import latent_pool
@@ -232,6 +232,20 @@ def test_an_autoencoder_goes_on_from_weights_and_learns_what_it_is_told_to() -> 
     assert ((excess > 0.4) & (disc[:, 0] == 1)).flatten(1).any(dim=1).sum() >= 14
     calm = excess[:12] > 0.4  # the last quarter is cluttered
     assert not (calm & (disc[:12, 0] == 0)).any()
+
+
+def test_the_autoencoder_is_told_how_much_of_each_sprite_it_misses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = new_stage(replace(RECIPE, start="kinema"), Path("unused"))
+    seen = []
+    for weight in (0.0, 0.05, 0.1):
+        monkeypatch.setattr(image_stages, "_SPRITE_WEIGHT", weight)
+        torch.manual_seed(0)
+        seen.append(stage.loss(0).item())
+    none, once, twice = seen
+    assert once > none
+    assert twice - once == pytest.approx(once - none, rel=1e-3)
 
 
 def test_every_sprite_counts_the_same_whatever_its_size_and_contrast() -> None:
