@@ -77,12 +77,17 @@ def write_report(
             "processor": platform.processor() or platform.machine(),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
-            "device": str(device),
+            "device": device_name(device),
         },
         **more,
         "rows": rows,
     }
     path.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a device is, a GPU by its model."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def commit() -> str | None:

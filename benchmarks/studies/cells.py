@@ -6,6 +6,7 @@ goes on from its checkpoint. Several processes may share a study (`--share 1/2`,
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,7 @@ import torch
 from kinema.errors import InputError
 from kinema.files import replacing
 from kinema.recognition import Recipe, evaluate, finetune
+from kinema.recognition.data import SPRITES
 
 RESULT = "result.json"
 _HEAVY = ("checkpoint.safetensors", "backbone.safetensors", "prompt.safetensors")
@@ -79,19 +81,44 @@ def parse(description: str | None, add: Callable[[argparse.ArgumentParser], None
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--share", default="1/1", metavar="I/N", help="of the cells, such as 1/2")
     parser.add_argument("--json", type=Path, help="where the table goes when all cells are there")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--width", type=int, default=8, help="runs beside each other on a GPU")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that draw clips")
     add(parser)
     return parser.parse_args()
 
 
-def run_study(cells: Sequence[Cell], arguments: Any, *, data: Path | None) -> list[dict[str, Any]]:
-    """Run this process's share of the cells; return the results of all that are finished."""
+def run_study(
+    cells: Sequence[Cell], arguments: Any, *, data: Path | None, starts: Sequence[Cell] = ()
+) -> list[dict[str, Any]]:
+    """Run this process's share of the cells; return the results of all that are finished.
+
+    `starts` are cells that others begin from, in an order in which they can be run. On a GPU all
+    cells are run, side by side, and "--share" is not looked at.
+    """
+    paths = [arguments.folder / cell.name / RESULT for cell in cells]
+    if arguments.device == "cuda":
+        from side_by_side import run_side_by_side
+
+        run_side_by_side(
+            [*starts, *cells],
+            arguments.folder,
+            data=data,
+            device="cuda",
+            width=arguments.width,
+            num_processes=arguments.processes,
+        )
+        return [json.loads(path.read_text()) for path in paths if path.exists()]
+    torch.set_num_threads(arguments.threads)
+    for cell in starts:
+        run_cell(cell, arguments.folder, data=None if cell.recipe.dataset == SPRITES else data)
     index, count = (int(part) for part in arguments.share.split("/"))
     mine = [cell for place, cell in enumerate(cells) if place % count == index - 1]
     for done, cell in enumerate(mine, start=1):
         result = run_cell(cell, arguments.folder, data=data)
         scored = f"{result['accuracy']:.1%} in {result['seconds']:.0f} s"
         print(f"{done}/{len(mine)} {cell.name}: {scored}", flush=True)
-    paths = [arguments.folder / cell.name / RESULT for cell in cells]
     return [json.loads(path.read_text()) for path in paths if path.exists()]
 
 

@@ -11,12 +11,15 @@ from torch import Tensor, nn
 
 from kinema.backbones import BackboneFacts
 from kinema.motion_prompt import FrontEnd, LearnableSigmoid, MotionPromptOutput, from_canonical
-from kinema.motion_prompt.difference import frame_difference
+from kinema.motion_prompt.difference import GREY_WEIGHTS, frame_difference
 from kinema.motion_prompt.layout import check_layout, to_canonical
 from kinema.motion_prompt.variation import attention_variation
 from kinema.recognition import FRONT_ENDS, Recipe
 
 _EPSILON = 1e-3
+_AT_LAGS = ("difference", "saturated")
+# In units of normalised frames: a change of 0.05 in [0, 1] at the usual std.
+_SIZE = 0.05 / 0.225
 
 
 class Mixture(nn.Module):
@@ -24,7 +27,10 @@ class Mixture(nn.Module):
 
     Args:
         facts: of the backbone: layout, mean and std of its clips.
-        parts: of "frame", "prompt" and "difference".
+        parts: of "frame", "prompt", "difference", "centred" (frames without the mean over the
+            clip, as motion inversion debiases its value embedding), "saturated" (differences under
+            a signed power normalisation with a learned slope) and "attended" (differences times
+            their attention).
         both_signs: attend to |D|, so that what darkens counts as what brightens does.
         lags: of the differences shown; at the start of a clip a longer lag reaches back as far as
             there are frames.
@@ -48,8 +54,10 @@ class Mixture(nn.Module):
         self.parts, self.both_signs, self.lags, self.relative = parts, both_signs, lags, relative
         self.penalty = penalty
         self.normalisation = LearnableSigmoid()
-        count = sum(len(lags) if part == "difference" else 1 for part in parts)
+        count = sum(len(lags) if part in _AT_LAGS else 1 for part in parts)
         self.shares = nn.Parameter(torch.zeros(count))
+        # Of a signed power normalisation: differences of this size are brought to 0.76.
+        self.log_size = nn.Parameter(torch.tensor(_SIZE).log()) if "saturated" in parts else None
 
     def forward(self, clip: Tensor) -> MotionPromptOutput:
         """T + 1 normalised frames in the layout to T, in the same layout and dtype."""
@@ -62,8 +70,14 @@ class Mixture(nn.Module):
                 shown.append(frames[:, 1:])
             elif part == "prompt":
                 shown.append(frames[:, 1:] * attention.unsqueeze(2))
+            elif part == "centred":
+                shown.append(self._sized(frames[:, 1:] - frames.mean(dim=1, keepdim=True)))
+            elif part == "attended":
+                shown.append(self._sized(self._change(frames, 1) * attention.unsqueeze(2)))
+            elif part == "saturated":
+                shown += [self._saturated(frames, lag) for lag in self.lags]
             else:
-                shown += [self._difference(frames, lag) for lag in self.lags]
+                shown += [self._sized(self._change(frames, lag)) for lag in self.lags]
         shares = self.shares.softmax(dim=0) * len(shown)
         mixed = sum(share * part for share, part in zip(shares, shown, strict=True))
         return MotionPromptOutput(
@@ -72,13 +86,61 @@ class Mixture(nn.Module):
             variation=attention_variation(attention),
         )
 
-    def _difference(self, frames: Tensor, lag: int) -> Tensor:
+    def _change(self, frames: Tensor, lag: int) -> Tensor:
         earlier = (torch.arange(1, frames.shape[1], device=frames.device) - lag).clamp_min(0)
-        difference = frames[:, 1:] - frames[:, earlier]
+        return frames[:, 1:] - frames[:, earlier]
+
+    def _saturated(self, frames: Tensor, lag: int) -> Tensor:
+        assert self.log_size is not None
+        return torch.tanh(self._change(frames, lag) / self.log_size.exp())
+
+    def _sized(self, shown: Tensor) -> Tensor:
         if not self.relative:
-            return difference
-        size = difference.square().mean(dim=(1, 2, 3, 4), keepdim=True).sqrt()
-        return difference / (size + _EPSILON)
+            return shown
+        size = shown.square().mean(dim=(1, 2, 3, 4), keepdim=True).sqrt()
+        return shown / (size + _EPSILON)
+
+
+class Channels(nn.Module):
+    """Grey changes at three lags, each a channel, under a signed power normalisation.
+
+    Colour tells sites apart rather than actions; three channels hold three time scales instead.
+
+    Args:
+        facts: of the backbone: layout, mean and std of its clips.
+        lags: one for each channel.
+        centred: in the last channel's place, what differs from the mean over the clip.
+    """
+
+    penalty = 0.0
+
+    def __init__(
+        self, facts: BackboneFacts, *, lags: tuple[int, ...] = (1, 2, 4), centred: bool = False
+    ) -> None:
+        super().__init__()
+        self.mean, self.std = tuple(facts.mean), tuple(facts.std)
+        self.layout = check_layout(facts.layout)
+        self.lags, self.centred = lags, centred
+        weights = torch.tensor([w * s for w, s in zip(GREY_WEIGHTS, self.std, strict=True)])
+        self.register_buffer("weights", weights, persistent=False)
+        self.log_size = nn.Parameter(torch.full((len(lags),), _SIZE * 0.225).log())
+
+    def forward(self, clip: Tensor) -> MotionPromptOutput:
+        """T + 1 normalised frames in the layout to T, in the same layout and dtype."""
+        frames = to_canonical(clip, self.layout)
+        grey = torch.einsum("btchw,c->bthw", frames, self.weights.to(frames.dtype))
+        times = torch.arange(1, frames.shape[1], device=frames.device)
+        changes = [grey[:, 1:] - grey[:, (times - lag).clamp_min(0)] for lag in self.lags]
+        if self.centred:
+            changes[-1] = grey[:, 1:] - grey.mean(dim=1, keepdim=True)
+        sizes = self.log_size.exp().view(1, 1, -1, 1, 1)
+        shown = torch.tanh(torch.stack(changes, dim=2) / sizes).to(clip.dtype)
+        attention = shown[:, :, 0].abs().float()
+        return MotionPromptOutput(
+            video=from_canonical(shown, self.layout),
+            attention=attention,
+            variation=attention.new_zeros(()),
+        )
 
 
 def _mixture(**settings: object) -> Callable[[Recipe, BackboneFacts], FrontEnd]:
@@ -94,6 +156,16 @@ MIXTURES: dict[str, Callable[[Recipe, BackboneFacts], FrontEnd]] = {
     "all": _mixture(),
     "all, three lags": _mixture(lags=(1, 2, 4)),
     "differences, three lags": _mixture(parts=("difference",), lags=(1, 2, 4)),
+    "attended difference": _mixture(parts=("attended",)),
+    "attended difference, signed": _mixture(parts=("attended",), both_signs=False),
+    "saturated difference": _mixture(parts=("saturated",)),
+    "saturated differences, three lags": _mixture(parts=("saturated",), lags=(1, 2, 4)),
+    "centred": _mixture(parts=("centred",)),
+    "centred+difference": _mixture(parts=("centred", "difference")),
+    "centred+saturated": _mixture(parts=("centred", "saturated")),
+    "prompt+saturated": _mixture(parts=("prompt", "saturated")),
+    "grey at three lags": lambda recipe, facts: Channels(facts),
+    "grey at two lags, centred": lambda recipe, facts: Channels(facts, centred=True),
 }
 
 

@@ -9,8 +9,7 @@ power normalisations, and what is trained when.
 import sys
 from dataclasses import replace
 
-import torch
-from cells import Cell, parse, run_cell, run_study, show, table, with_front_end, write
+from cells import Cell, parse, run_study, show, table, with_front_end, write
 from mixture import register
 
 from kinema.recognition import NORMALISATIONS, Recipe, read_recipe
@@ -24,7 +23,6 @@ _ROWS = ("nuisance", "backbone", "variant")
 def main() -> None:
     register()
     arguments = parse(__doc__, _add)
-    torch.set_num_threads(arguments.threads)
     backbones = arguments.backbones.split(",")
     make = {"penalties": _penalties, "normalisations": _normalisations, "variants": _variants}
     cells = [
@@ -34,7 +32,16 @@ def main() -> None:
         for nuisance in LEVELS
         for cell in make[arguments.study](backbone, nuisance, seed, arguments)
     ]
-    results = run_study(cells, arguments, data=None)
+    starts: list[Cell] = []
+    if arguments.study == "variants":
+        starts = [
+            cell
+            for seed in range(arguments.seeds)
+            for backbone in backbones
+            for nuisance in LEVELS
+            for cell in _before(backbone, nuisance, seed, arguments)
+        ]
+    results = run_study(cells, arguments, data=None, starts=starts)
     made = table(results, rows=_ROWS, over=())
     show(made, rows=_ROWS)
     if arguments.json and len(results) == len(cells):
@@ -44,7 +51,6 @@ def main() -> None:
 def _add(parser) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--backbones", default="timesformer")
-    parser.add_argument("--threads", type=int, default=1)
 
 
 def _recipe(backbone: str, nuisance: str, seed: int) -> Recipe:
@@ -80,38 +86,37 @@ def _normalisations(backbone: str, nuisance: str, seed: int, arguments: object) 
     ]
 
 
+def _before(backbone: str, nuisance: str, seed: int, arguments: object) -> tuple[Cell, Cell]:
+    """What the variants go on from: a start, and the same fine-tuned."""
+    folder = arguments.folder  # type: ignore[attr-defined]
+    recipe = replace(_recipe(backbone, nuisance, seed), front_end="frames")
+    # The start stands in for Kinetics: other classes than those that are fine-tuned on.
+    eight = ["right", "down", "left", "up", "grow", "shrink", "bounce", "still"]
+    arguments_of_start = recipe.dataset_arguments | {"classes": eight}
+    on_eight = replace(recipe, dataset_arguments=arguments_of_start)
+    start = _cell("start", backbone, nuisance, on_eight, keep=True)
+    on_all = replace(recipe, start=str(folder / start.name))
+    return start, _cell("fine-tuned", backbone, nuisance, on_all, keep=True)
+
+
 def _variants(backbone: str, nuisance: str, seed: int, arguments: object) -> list[Cell]:
     """What is trained when: each variant goes on from the same pre-trained backbone.
 
     The paper's study on MPII Cooking 2: a frozen start with a new head, with and without prompts;
     fine-tuned without; and with prompts, the prompt alone after fine-tuning, both after it, or both
-    from the start.
+    from the start. And, as a control, fine-tuned a second time without.
     """
     folder = arguments.folder  # type: ignore[attr-defined]
+    start, tuned = _before(backbone, nuisance, seed, arguments)
     recipe = _recipe(backbone, nuisance, seed)
-    # The start stands in for Kinetics: other classes than those that are fine-tuned on.
-    eight = ["right", "down", "left", "up", "grow", "shrink", "bounce", "still"]
-    start = _cell(
-        "start",
-        backbone,
-        nuisance,
-        replace(
-            recipe,
-            dataset_arguments=recipe.dataset_arguments | {"classes": eight},
-            front_end="frames",
-        ),
-        keep=True,
-    )
-    run_cell(start, folder, data=None)
     going_on = replace(recipe, start=str(folder / start.name))
-    frames = replace(going_on, front_end="frames")
-    tuned = _cell("fine-tuned", backbone, nuisance, frames, keep=True)
-    run_cell(tuned, folder, data=None)
     after = replace(recipe, start=str(folder / tuned.name))
+    frames = {"front_end": "frames"}
     return [
-        _cell("frozen", backbone, nuisance, replace(frames, trains="head")),
+        _cell("frozen", backbone, nuisance, replace(going_on, trains="head", **frames)),
         _cell("frozen, prompt", backbone, nuisance, replace(going_on, trains="prompt+head")),
         tuned,
+        _cell("fine-tuned twice", backbone, nuisance, replace(after, **frames)),
         _cell("prompt after", backbone, nuisance, replace(after, trains="prompt")),
         _cell("prompt and all after", backbone, nuisance, after),
         _cell("prompt and all from the start", backbone, nuisance, going_on),

@@ -10,10 +10,11 @@ import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
-import torch
-from cells import Cell, parse, run_cell, run_study, show, table, with_front_end, write
+from cells import Cell, parse, run_study, show, table, with_front_end, write
+from drawn import decode_all, files_of
 from mixture import register
 
 from kinema.files import replacing
@@ -29,23 +30,21 @@ SHORT_SIDE = 80
 def main() -> None:
     register()
     arguments = parse(__doc__, _add)
-    torch.set_num_threads(arguments.threads)
     starts = arguments.starts.split(",")
     backbones = arguments.backbones.split(",")
     data = small_copies(arguments.data, arguments.folder / "clips")
-    before = {name: _pretraining(name) for name in backbones}
-    if "sprites" in starts:
-        for cell in before.values():
-            run_cell(cell, arguments.folder, data=None)
+    if arguments.device == "cuda":
+        decode_all(files_of(data), arguments.folder / "drawn")
+    before = {name: _pretraining(name) for name in backbones if "sprites" in starts}
     cells = [
-        _cell(backbone, front_end, start, split, seed, arguments.folder / before[backbone].name)
+        _cell(backbone, front_end, start, split, seed, _pretrained(before, backbone, arguments))
         for seed in range(arguments.seeds)
         for backbone in backbones
         for start in starts
         for front_end in arguments.front_ends.split(";")
         for split in SPLITS
     ]
-    results = run_study(cells, arguments, data=data)
+    results = run_study(cells, arguments, data=data, starts=list(before.values()))
     rows = ("protocol", "backbone", "start", "front_end")
     made = table(results, rows=rows, over=("split",))
     made.sort(key=lambda row: [str(row[name]) for name in rows])
@@ -59,12 +58,15 @@ def _add(parser) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument("--backbones", default=",".join(BACKBONES))
     parser.add_argument("--starts", default=",".join(STARTS))
     parser.add_argument("--front-ends", default=";".join(FRONT_ENDS))
-    parser.add_argument("--threads", type=int, default=1)
 
 
 def _pretraining(backbone: str) -> Cell:
     recipe = replace(read_recipe(f"sprites-{backbone}"), front_end="frames", num_workers=0)
     return Cell({"start of": backbone, "seed": 0}, recipe, keep=True)
+
+
+def _pretrained(before: dict[str, Cell], backbone: str, arguments: Any) -> str:
+    return str(arguments.folder / before[backbone].name) if backbone in before else ""
 
 
 def _cell(
@@ -73,12 +75,12 @@ def _cell(
     start: str,
     split: dict[str, int | str],
     seed: int,
-    pretrained: Path,
+    pretrained: str,
 ) -> Cell:
     recipe = replace(
         with_front_end(read_recipe(f"ut-interaction-{backbone}"), front_end),
         dataset_arguments=split,
-        start=str(pretrained) if start == "sprites" else "",
+        start=pretrained if start == "sprites" else "",
         seed=seed,
         num_workers=0,
         epochs_between_tests=0,
