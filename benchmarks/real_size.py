@@ -21,11 +21,16 @@ from transfer import write_report
 
 import kinema
 from kinema.compare import measured
-from kinema.motion_inversion import PRESETS, InversionStep
+from kinema.motion_inversion import PRESETS, InversionSettings, InversionStep
 from kinema.motion_inversion.denoising import denoiser_of
 
 PROMPT = "a car turns on a road"
 HEIGHT, WIDTH = 320, 576
+SETTINGS = PRESETS | {
+    "default, all kept": dataclasses.replace(PRESETS["default"], gradient_checkpointing=False),
+    "default, layers again": dataclasses.replace(PRESETS["default"], gradient_checkpointing=True),
+    "default, batch 1": dataclasses.replace(PRESETS["default"], batch_size=1),
+}
 
 
 def main() -> None:
@@ -34,6 +39,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--sampling-steps", type=int, default=10)
     parser.add_argument("--dtype", choices=("float16", "bfloat16"), default="bfloat16")
+    parser.add_argument("--learning-only", action="store_true", help="leave out making videos")
     parser.add_argument("--divide", type=int, default=1, help="widths by this, to try the script")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -50,11 +56,11 @@ def main() -> None:
     size = (HEIGHT, WIDTH) if arguments.divide == 1 else (64, 64)
     video = torch.rand(arguments.frames, 3, *size, generator=generator)
     rows = [_forward(pipe, video, arguments.repeats)]
-    motions = {}
-    for name in PRESETS:
-        row, motions[name] = _learning(pipe, video, name, arguments.repeats)
+    for name, settings in SETTINGS.items():
+        row, motion = _learning(pipe, video, name, settings, arguments.repeats)
         rows.append(row)
-    rows += _generation(pipe, motions["default"], arguments)
+    if not arguments.learning_only:
+        rows += _generation(pipe, motion, arguments)
     print(f"weights {weights / 1e9:.2f} GB, {arguments.frames} frames of {size[1]}x{size[0]}")
     for row in rows:
         print(
@@ -152,9 +158,9 @@ def _forward(pipe: Any, video: torch.Tensor, repeats: int) -> dict[str, Any]:
 
 
 def _learning(
-    pipe: Any, video: torch.Tensor, name: str, repeats: int
+    pipe: Any, video: torch.Tensor, name: str, settings: InversionSettings, repeats: int
 ) -> tuple[dict[str, Any], kinema.Motion]:
-    settings = dataclasses.replace(PRESETS[name], num_steps=repeats + 2, inversion_steps=0)
+    settings = dataclasses.replace(settings, num_steps=repeats + 2, inversion_steps=0)
     ends: list[float] = []
 
     def note(step: InversionStep) -> None:

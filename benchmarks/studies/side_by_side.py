@@ -248,16 +248,29 @@ def run_side_by_side(
         banks: dict[Path, Tensor] = {}
         machines: list[Machine | None] = [None] * width
         working: list[_Work | None] = [None] * width
+        failures: list[str] = []
         while jobs or any(working):
             for place, work in enumerate(working):
                 if work is None:
                     job = _next_job(jobs, machines, place)
-                    if job is not None:
-                        jobs.remove(job)
+                    if job is None:
+                        continue
+                    try:
                         working[place] = _begin(job, machines, place, banks, device)
+                        jobs.remove(job)
+                    except RuntimeError as error:
+                        # The other kinds of runs need not wait for this one to be mended.
+                        failures.append(f"{job.cell.name}: {error}")
+                        print(failures[-1], flush=True)
+                        jobs = [each for each in jobs if each.kind != job.kind]
                 elif work.go_on():
                     print(work.finish(folder), flush=True)
                     working[place] = None
+            if jobs and not any(working) and all(_is_stranded(job, jobs) for job in jobs):
+                failures.append(f"{len(jobs)} runs wait for a start that failed")
+                break
+    if failures:
+        raise SystemExit("\n".join(failures))
 
 
 @dataclass(frozen=True)
@@ -303,6 +316,10 @@ def _next_job(jobs: list[_Job], machines: Sequence[Machine | None], place: int) 
         held = Counter(each.kind for each in machines if each is not None)
         kind = max(left, key=lambda each: left[each] / (1 + held[each]))
     return next(job for job in ready if job.kind == kind)
+
+
+def _is_stranded(job: _Job, jobs: Sequence[_Job]) -> bool:
+    return job.drawn.done() and not any(each.is_ready for each in jobs)
 
 
 def _begin(

@@ -181,7 +181,8 @@ def slow_frames(clip: Tensor, *, frame_ratio: int = 4) -> Tensor:
             "to the slow pathway"
         )
     indices = [i * (num_frames - 1) // max(num_slow - 1, 1) for i in range(num_slow)]
-    return clip[:, :, indices]
+    # An index by the list would wait for its copy to the GPU in every step.
+    return torch.stack([clip[:, :, index] for index in indices], dim=2)
 
 
 class _Pathways(nn.Module):

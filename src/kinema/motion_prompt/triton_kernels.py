@@ -129,7 +129,8 @@ def backward_kernel(
     weight = _sigmoid(slope * moved)
     grey = later
     zero = tl.zeros([BLOCK], tl.float32)
-    before = weight
+    # Not `before = weight`: Triton (3.6) would take the two for one in every turn of the loop.
+    before = zero
     score_before = zero
     pending_r = zero
     pending_g = zero
@@ -164,7 +165,8 @@ def backward_kernel(
             grad += tl.load(arriving_map, mask=inside, other=0).to(tl.float32)
             arriving_map += map_t
         if OF_VARIATION:
-            grad += per_change * ((weight - before) - (after - weight))
+            change = tl.where(t > 0, weight - before, 0.0)
+            grad += per_change * (change - (after - weight))
         score = tl.where(inside, grad * weight * (1.0 - weight), 0.0)
         sum_slope += score * tl.where(inside, moved, 0.0)
         sum_shift += score
