@@ -28,7 +28,6 @@ PROMPT = "a car turns on a road"
 HEIGHT, WIDTH = 320, 576
 SETTINGS = PRESETS | {
     "default, all kept": dataclasses.replace(PRESETS["default"], gradient_checkpointing=False),
-    "default, layers again": dataclasses.replace(PRESETS["default"], gradient_checkpointing=True),
     "default, batch 1": dataclasses.replace(PRESETS["default"], batch_size=1),
 }
 

@@ -91,3 +91,8 @@ def test_bad_input_is_one_sentence(root: Path, tmp_path: Path) -> None:
     touch(root / "segmented_set1/holiday.avi")
     with pytest.raises(InputError, match=r"holiday.avi is not named as a clip"):
         ut_interaction(root, across="set1", subset="train")
+
+
+def test_hidden_files_are_no_clips(root: Path) -> None:
+    touch(root / "segmented_set1" / "._0_1_0.avi")
+    assert len(ut_interaction(root, across="set1", subset="train")) == 60

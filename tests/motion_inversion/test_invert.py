@@ -438,3 +438,18 @@ def test_the_paper_preset_is_what_was_published():
 def test_settings_out_of_range_are_refused(change: dict[str, Any], sentence: str):
     with pytest.raises(InputError, match=sentence):
         InversionSettings(**change)
+
+
+def test_layers_are_computed_again_where_memory_is_short_or_where_asked(
+    pipe: Any, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[bool] = []
+
+    def noted(model: Any, *, on: bool) -> Any:
+        asked.append(on)
+        return recomputing(model, on=False)
+
+    monkeypatch.setattr("kinema.motion_inversion.learner.recomputing", noted)
+    for chosen in (None, True, False):
+        _invert(pipe, dataclasses.replace(QUICK, num_steps=1, gradient_checkpointing=chosen))
+    assert asked == [False, True, False]  # on a CPU

@@ -84,7 +84,7 @@ def _files(root: Path) -> dict[tuple[int, int], list[Path]]:
     """The files of each group and class."""
     files: dict[tuple[int, int], list[Path]] = {}
     for folder in _FOLDERS.values():
-        for file in sorted((root / folder).glob("*.avi")):
+        for file in sorted((root / folder).glob("[!.]*.avi")):
             match = _NAME.fullmatch(file.name)
             if match is None or not 1 <= int(match["group"]) <= _NUM_GROUPS:
                 raise InputError(

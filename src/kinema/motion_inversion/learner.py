@@ -77,12 +77,12 @@ class Learner:
     @contextmanager
     def on_the_model(self) -> Iterator[None]:
         """Embeddings on, everything else frozen; afterwards all is as it was."""
-        model = self.denoiser.model
+        model, again = self.denoiser.model, self.settings.gradient_checkpointing
+        if again is None:
+            # A GPU's memory is what runs out first; a CPU has that of the whole machine.
+            again = self.latents.device.type != "cpu"
         usage = Usage(value=self.settings.training_value)
-        with (
-            _frozen(plain_model(model)),
-            recomputing(model, on=self.settings.gradient_checkpointing),
-        ):
+        with _frozen(plain_model(model)), recomputing(model, on=again):
             self.attachment = Attachment(model, self.progress.tensors, self.sites, usage)
             try:
                 yield
