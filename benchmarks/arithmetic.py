@@ -7,27 +7,32 @@ whole of `a` in fewer or more frames for `resampled`.
 
     python benchmarks/arithmetic.py --json docs/results/arithmetic.json
     python benchmarks/arithmetic.py --pipelines sprites-animatediff --prompts 2 --seeds 1
+
+Every case is tried with each of `--values`, the ways to use a value embedding.
 """
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 from transfer import write_report
 
-from kinema.compare import Reference, open_prompts, travelling_references
+from kinema.compare import PRECISIONS, Reference, open_prompts, travelling_references
 from kinema.measure import displacement_cosine, judge, path_error
-from kinema.motion_inversion import Motion, generate, invert
+from kinema.motion_inversion import VALUE_MODES, Motion, generate, invert
 from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
 
 PAIRS = (("right", "up"), ("down-left", "right"), ("circle-clockwise", "up"))
 """Motions `a` and `b` of each trial. The second pair has its horizontal ways against each other."""
+DEFAULT_VALUES = ("centred", "debiased", "raw")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,18 +70,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--values", nargs="+", choices=VALUE_MODES, default=DEFAULT_VALUES)
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of sampling")
     arguments = parser.parse_args()
 
     references = {each.name.partition("-")[2]: each for each in travelling_references()}
     rows: list[dict[str, Any]] = []
     for name in arguments.pipelines:
         pipe = load_pipeline(name)
-        found: dict[str, list[dict[str, float]]] = {}
+        found: dict[tuple[str, str], list[dict[str, float]]] = {}
         for pair in PAIRS[: arguments.pairs]:
             for case, figures in _trial(pipe, [references[one] for one in pair], arguments):
                 found.setdefault(case, []).append(figures)
         rows += [
-            {"pipeline": name, "motion": case, **_summary(all_)} for case, all_ in found.items()
+            {"pipeline": name, "motion": case, "value": value, **_summary(all_)}
+            for (case, value), all_ in found.items()
         ]
     _print(rows)
     if arguments.json:
@@ -92,37 +100,40 @@ def main() -> None:
 
 def _trial(
     pipe: Any, pair: Sequence[Reference], arguments: argparse.Namespace
-) -> list[tuple[str, dict[str, float]]]:
-    """Learn a pair of motions and judge every case on every prompt and seed."""
+) -> list[tuple[tuple[str, str], dict[str, float]]]:
+    """Learn a pair of motions and judge every case and use on every prompt and seed."""
     a, b = (invert(pipe, each.video, prompt=each.prompt, seed=0, progress=False) for each in pair)
     paths = [each.trajectory for each in pair]
     assert paths[0] is not None
     assert paths[1] is not None
     found = []
-    for case in tqdm(cases(a, b, paths[0], paths[1]), desc=" and ".join(x.name for x in pair)):
-        for prompt in open_prompts(arguments.prompts):
-            for seed in range(arguments.seeds):
-                video = generate(
-                    pipe,
-                    prompt,
-                    motion=case.motion,
-                    seed=seed,
-                    num_steps=arguments.steps,
-                    guidance=arguments.guidance,
-                )
-                path = judge(video[None]).trajectory
-                found.append(
-                    (
-                        case.name,
-                        {
-                            "displacement_cosine": _cosine(path, case.path),
-                            "cosine_with_a": _cosine(path, paths[0]),
-                            "cosine_with_b": _cosine(path, paths[1]),
-                            "path_error": path_error(path, case.path[None]).item(),
-                            "relative_speed": _speed(path[0]) / _speed(paths[0]),
-                        },
-                    )
-                )
+    halved = torch.autocast(pipe.device.type, torch.bfloat16, enabled=arguments.precision == "bf16")
+    tried = itertools.product(
+        cases(a, b, paths[0], paths[1]),
+        arguments.values,
+        open_prompts(arguments.prompts),
+        range(arguments.seeds),
+    )
+    for case, value, prompt, seed in tqdm(list(tried), desc=" and ".join(x.name for x in pair)):
+        with halved:
+            video = generate(
+                pipe,
+                prompt,
+                motion=case.motion,
+                value=value,
+                seed=seed,
+                num_steps=arguments.steps,
+                guidance=arguments.guidance,
+            )
+        path = judge(video[None]).trajectory
+        figures = {
+            "displacement_cosine": _cosine(path, case.path),
+            "cosine_with_a": _cosine(path, paths[0]),
+            "cosine_with_b": _cosine(path, paths[1]),
+            "path_error": path_error(path, case.path[None]).item(),
+            "relative_speed": _speed(path[0]) / _speed(case.path),
+        }
+        found.append(((case.name, value), figures))
     return found
 
 
@@ -148,12 +159,12 @@ def _summary(figures: list[dict[str, float]]) -> dict[str, Any]:
 
 def _print(rows: list[dict[str, Any]]) -> None:
     names = [name for name in rows[0] if isinstance(rows[0][name], dict)]
-    print(f"{'pipeline':<24}{'motion':<16}" + "".join(f"{name:>22}" for name in names))
+    print(f"{'pipeline':<24}{'motion':<16}{'value':<10}" + "".join(f"{name:>22}" for name in names))
     for row in rows:
         figures = "".join(
             f"{row[name]['mean']:>14.2f} +- {row[name]['spread']:.2f}" for name in names
         )
-        print(f"{row['pipeline']:<24}{row['motion']:<16}{figures}")
+        print(f"{row['pipeline']:<24}{row['motion']:<16}{row['value']:<10}{figures}")
 
 
 if __name__ == "__main__":
