@@ -18,7 +18,7 @@ _STEPS = 30
 _USAGE = {
     "strength": 1.0,
     "query_key": None,
-    "value": "debiased",
+    "value": "centred",
     "value_strength": None,
     "window": (0.0, 1.0),
     "branch": "both",

@@ -48,7 +48,7 @@ class Usage:
 
     query_key_strength: float = 1.0
     value_strength: float = 1.0
-    value: str = "debiased"
+    value: str = "centred"
     window: tuple[float, float] = (0.0, 1.0)
     branch: str = "both"
 

@@ -32,7 +32,7 @@ def generate(
     size: tuple[int, int] | None = None,
     strength: float = 1.0,
     query_key: float | None = None,
-    value: str = "debiased",
+    value: str = "centred",
     value_strength: float | None = None,
     window: tuple[float, float] = (0.0, 1.0),
     branch: str = "both",
