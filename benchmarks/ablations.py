@@ -107,6 +107,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of sampling")
+    parser.add_argument("--batch-size", type=int, default=1, help="videos at once, for a GPU")
     arguments = parser.parse_args()
 
     pipe = load_pipeline(arguments.pipeline)
@@ -134,7 +135,14 @@ def _experiment(pipe: Any, name: str, arguments: argparse.Namespace) -> list[dic
         precision=arguments.precision,
     )
     folder = arguments.output / name
-    summary = compare(pipe, plan, SpriteScorer(), folder, model=arguments.pipeline)
+    summary = compare(
+        pipe,
+        plan,
+        SpriteScorer(),
+        folder,
+        model=arguments.pipeline,
+        batch_size=arguments.batch_size,
+    )
     found: list[dict[str, Any]] = summary["rows"]
     return found
 
@@ -154,7 +162,8 @@ def _bound(pipe: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
             precision=arguments.precision,
         )
         folder = arguments.output / BOUND / reference.name
-        (row,) = compare(pipe, plan, SpriteScorer(), folder, model=arguments.pipeline)["rows"]
+        summary = compare(pipe, plan, SpriteScorer(), folder, model=arguments.pipeline)
+        (row,) = summary["rows"]
         rows.append({**row, "method": f"own prompt, {reference.name}"})
     return rows
 

@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25, help="of every method's sampling")
     parser.add_argument("--guidance", type=float, default=3.0, help="of every method's sampling")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of sampling")
+    parser.add_argument("--batch-size", type=int, default=1, help="videos at once, for a GPU")
     arguments = parser.parse_args()
 
     plan = Plan(
@@ -59,7 +60,15 @@ def main() -> None:
     for name in arguments.pipelines:
         pipe = load_pipeline(name)
         pipe.set_progress_bar_config(disable=True)
-        summaries.append(compare(pipe, plan, SpriteScorer(), arguments.output / name, model=name))
+        summary = compare(
+            pipe,
+            plan,
+            SpriteScorer(),
+            arguments.output / name,
+            model=name,
+            batch_size=arguments.batch_size,
+        )
+        summaries.append(summary)
         print(f"\n{name}\n{table(summaries[-1]['rows'])}")
     if arguments.json:
         rows = [row for summary in summaries for row in summary["rows"]]

@@ -165,6 +165,26 @@ def test_an_interrupted_comparison_comes_to_the_same_results(
     assert (tmp_path / "learned.jsonl").read_text().startswith(before)
 
 
+def test_a_comparison_in_batches_comes_to_the_same_results(
+    finished: Path, embedded: Any, tmp_path: Path
+) -> None:
+    plan = plan_of(methods=("none", "kinema"))
+    compare(
+        embedded,
+        plan,
+        SpriteScorer(),
+        tmp_path / "b",
+        model="sprites",
+        batch_size=3,
+        progress=False,
+    )
+    expected = [each for each in results(finished) if each["method"] != "vmc"]
+    for found, alone in zip(results(tmp_path / "b"), expected, strict=True):
+        assert found == pytest.approx(alone, abs=1e-2)
+    with pytest.raises(InputError, match="batch_size is 0"):
+        compare(embedded, plan, SpriteScorer(), tmp_path / "c", batch_size=0)
+
+
 def test_a_finished_comparison_is_not_run_again(finished: Path, embedded: Any) -> None:
     before = (finished / "results.jsonl").read_text()
     compare(embedded, plan_of(), SpriteScorer(), finished, model="sprites", progress=False)
@@ -345,6 +365,7 @@ def test_a_cost_is_time_and_memory() -> None:
         (["--reference", "no.mp4", "x", "--prompt", "y"], "there is no clip no.mp4"),
         (["--sprites", "1", "--prompts", "0"], "0 prompts"),
         (["--sprites", "1", "--precision", "half"], "precision 'half' is not one of"),
+        (["--sprites", "1", "--batch-size", "0"], "batch_size is 0"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -170,3 +170,32 @@ def test_what_cannot_be_made_is_refused(pipelines: dict[str, Any]):
         with pytest.raises(InputError, match=sentence):
             generate(pipe, PROMPT, **{**FAST, **arguments})
     assert not denoiser(pipe)._forward_pre_hooks
+
+
+def test_a_batch_makes_the_videos_that_are_made_alone(pipelines: dict[str, Any]):
+    pipe = pipelines["animatediff"]
+    arguments = {"motion": _motion(pipe, latents=True), "noise": "blend", "num_steps": 2}
+    videos = generate(pipe, PROMPT, seed=[1, 2, 1], **arguments)
+    assert videos.shape == (3, 4, 3, 64, 64)
+    for video, seed in zip(videos, (1, 2, 1), strict=True):
+        alone = generate(pipe, PROMPT, seed=seed, **arguments)
+        torch.testing.assert_close(video, alone, atol=1e-4, rtol=0)
+    one = generate(pipe, [PROMPT], seed=2, **arguments)
+    torch.testing.assert_close(one, videos[1:2], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "seed", "sentence"),
+    [
+        (["a", "b", "c"], [1, 2], "seed is a list of 2 for 3 videos"),
+        (["a"], [1, 2], "prompt is a list of 1 for 2 videos"),
+        ([], 0, "prompt is a list of 0"),
+        ("a", [], "seed is a list of 0"),
+        (None, [0, 1], "seed is a list of 2 and there are no prompts"),
+    ],
+)
+def test_lists_that_do_not_go_together_are_refused(
+    prompt: Any, seed: Any, sentence: str, pipelines: dict[str, Any]
+):
+    with pytest.raises(InputError, match=sentence):
+        generate(pipelines["animatediff"], prompt, seed=seed, **FAST)

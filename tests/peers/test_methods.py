@@ -67,6 +67,20 @@ def test_a_video_is_repeatable_leaves_the_model_alone_and_shows_what_was_learned
 
 
 @each_method
+def test_a_video_of_a_batch_is_the_one_made_alone(method: str, pipe: Any, learned: Any):
+    prompts, seeds = ("a red circle", "a blue star"), (3, 4)
+    videos = METHODS[method].generate(
+        pipe, prompts, learned, seed=seeds, num_steps=2, guidance=3.0, negative_prompt="grey"
+    )
+    assert videos.shape == (2, NUM_FRAMES, 3, 64, 64)
+    for video, prompt, seed in zip(videos, prompts, seeds, strict=True):
+        alone = METHODS[method].generate(
+            pipe, prompt, learned, seed=seed, num_steps=2, guidance=3.0, negative_prompt="grey"
+        )
+        torch.testing.assert_close(video, alone, atol=1e-4, rtol=0)
+
+
+@each_method
 def test_an_outcome_is_one_file(method: str, pipe: Any, learned: Any, tmp_path: Path):
     path = tmp_path / "deep" / "motion.safetensors"
     learned.save(path)

@@ -45,6 +45,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument(
         "--precision", default="fp32", help="of sampling: fp32, or bf16 for autocast (fp32)"
     )
+    command.add_argument(
+        "--batch-size", type=int, default=1, metavar="N", help="videos at once, for a GPU (1)"
+    )
     command.add_argument("--clip-model", metavar="ID", help="a CLIP to score with, besides tracks")
     add_model(command)
     command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
@@ -58,7 +61,14 @@ def run(arguments: argparse.Namespace) -> None:
     plan, scorer = _plan(arguments), _scorer(arguments)
     scorer.check(plan)
     pipe = pipeline_of(arguments)
-    summary = compare(pipe, plan, scorer, arguments.output, model=str(arguments.model))
+    summary = compare(
+        pipe,
+        plan,
+        scorer,
+        arguments.output,
+        model=str(arguments.model),
+        batch_size=arguments.batch_size,
+    )
     print(table(summary["rows"]))
     print(f"wrote {arguments.output / 'index.html'}")
 

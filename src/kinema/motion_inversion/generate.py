@@ -15,14 +15,16 @@ from kinema.motion_inversion.noise import NOISES, starting_noise
 from kinema.motion_inversion.sites import configuration, denoiser, layout
 
 Motions = Motion | Sequence[tuple[Motion, float]]
+Prompts = str | Sequence[str]
+Seeds = int | Sequence[int]
 
 
 def generate(
     pipe: Any,
-    prompt: str | None,
+    prompt: Prompts | None,
     *,
     motion: Motions | None = None,
-    seed: int = 0,
+    seed: Seeds = 0,
     num_steps: int = 30,
     guidance: float | None = None,
     noise: str = "none",
@@ -43,7 +45,8 @@ def generate(
 
     Args:
         pipe: a diffusers pipeline of a supported class.
-        prompt: what to show; None for a pipeline that takes none.
+        prompt: what to show; None for a pipeline that takes none. A list of prompts, of seeds, or
+            one of each as long makes a batch of videos at once, which a GPU is quicker with.
         motion: a motion, or several with a weight each, by which their strengths are multiplied.
         seed: of the starting noise, which is drawn on the CPU whatever the device.
         num_steps: of the sampling.
@@ -61,11 +64,13 @@ def generate(
             `image` of an image-to-video pipeline.
 
     Returns:
-        `(T, 3, H, W)` float32 in [0, 1], on the CPU.
+        `(T, 3, H, W)` float32 in [0, 1], on the CPU; `(B, T, 3, H, W)` where prompt or seed is a
+        list. A video of a batch is the one that its prompt and seed make alone, up to rounding.
 
     Raises:
         InputError: a motion that does not fit, or an argument that makes no sense.
     """
+    batch = videos_asked_for(prompt, seed)
     model: Any = denoiser(pipe)
     row, config = layout(model), configuration(model)
     if num_steps < 1:
@@ -83,14 +88,21 @@ def generate(
     if size is None and first is not None:
         size = (first.origin.latent_size[0] * stride, first.origin.latent_size[1] * stride)
     height, width = checked_size(size or default_size(pipe), stride)
-    latents = _latents(
-        (pipe.vae.config.latent_channels, num_frames, height // stride, width // stride),
-        seed=seed,
-        noise=noise,
-        share=noise_share,
-        cutoff=noise_cutoff,
-        motions=[each for each, _ in motions],
+    latents = torch.cat(
+        [
+            _latents(
+                (pipe.vae.config.latent_channels, num_frames, height // stride, width // stride),
+                seed=each,
+                noise=noise,
+                share=noise_share,
+                cutoff=noise_cutoff,
+                motions=[one for one, _ in motions],
+            )
+            for _, each in batch
+        ]
     )
+    generators = [torch.Generator().manual_seed(each) for _, each in batch]
+    is_one = not (_is_list(prompt) or _is_list(seed))
     call: dict[str, Any] = {
         row.frames_argument: num_frames,
         "height": height,
@@ -98,11 +110,14 @@ def generate(
         "num_inference_steps": num_steps,
         "latents": (latents if row.frames_dim == 2 else latents.transpose(1, 2)).to(model.dtype),
         # What a pipeline draws besides, such as noise on a given image.
-        "generator": torch.Generator().manual_seed(seed),
+        "generator": generators[0] if is_one else generators,
         "output_type": "pt",
     }
     if prompt is not None:
-        call["prompt"] = prompt
+        call["prompt"] = prompt if is_one else [each for each, _ in batch]
+    negative = pipeline_arguments.get("negative_prompt")
+    if isinstance(negative, str) and not is_one:
+        pipeline_arguments["negative_prompt"] = [negative] * len(batch)
     if guidance is not None:
         call["guidance_scale"] = guidance
     with ExitStack() as stack:
@@ -121,8 +136,36 @@ def generate(
         shown = getattr(pipe, "_progress_bar_config", {})
         pipe.set_progress_bar_config(**{**shown, "disable": not progress})
         stack.callback(pipe.set_progress_bar_config, **shown)
-        video: Tensor = pipe(**call, **pipeline_arguments).frames[0]
-    return video.detach().float().clamp(0, 1).cpu()
+        videos: Tensor = pipe(**call, **pipeline_arguments).frames
+    found = videos.detach().float().clamp(0, 1).cpu()
+    return found[0] if is_one else found
+
+
+def videos_asked_for(prompt: Prompts | None, seed: Seeds) -> list[tuple[str | None, int]]:
+    """The prompt and the seed of each video; what is no list stands for all.
+
+    Raises:
+        InputError: two lists of different lengths, an empty one, or several videos of no prompt.
+    """
+    prompts: list[str | None] = [prompt] if prompt is None or isinstance(prompt, str) else [*prompt]
+    seeds = [seed] if isinstance(seed, int) else [*seed]
+    count = max(len(prompts), len(seeds))
+    for name, given, each in (("prompt", prompt, prompts), ("seed", seed, seeds)):
+        if (_is_list(given) and len(each) != count) or not each:
+            raise InputError(
+                f"{name} is a list of {len(each)} for {count} videos; give as many prompts as "
+                "seeds, 1 or more, or one that stands for all"
+            )
+    if prompt is None and _is_list(seed):
+        raise InputError(
+            f"seed is a list of {count} and there are no prompts; make videos of this pipeline one "
+            "by one"
+        )
+    return list(zip(prompts * (count // len(prompts)), seeds * (count // len(seeds)), strict=True))
+
+
+def _is_list(given: Prompts | Seeds | None) -> bool:
+    return not (given is None or isinstance(given, str | int))
 
 
 def _weighted(motion: Motions | None) -> list[tuple[Motion, float]]:

@@ -110,11 +110,12 @@ def generate(learned: Learned, settings: DmtSettings, sampling: Sampling) -> Ten
     pipe = sampling.pipe
     ddim = Ddim.of(pipe.scheduler, settings.sampling_steps)
     source = denoiser_of(pipe, learned.origin.prompt)
+    assert isinstance(sampling.prompt, str), "one video at a time"
     prompted = denoiser_of(pipe, sampling.prompt)
     unprompted = denoiser_of(pipe, sampling.negative_prompt or "")
-    generator = torch.Generator().manual_seed(sampling.seed)
+    generator = torch.Generator().manual_seed(sampling.seeds[0])
     device = prompted.text.device
-    random = sampling.noise(generator)[None].to(device)
+    random = sampling.noise(generator).to(device)
     latents = with_high_frequencies(
         _kept(learned, "start").to(device), random, downsampling=settings.downsampling
     )

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from kinema.motion_inversion import Motion
+from kinema.motion_inversion.generate import Prompts, Seeds
 from kinema.motion_inversion.reference import Video
 from kinema.peers.learned import Learned
 
@@ -51,10 +52,10 @@ class Method(Protocol):
     def generate(
         self,
         pipe: Any,
-        prompt: str,
+        prompt: Prompts,
         learned: Outcome,
         *,
-        seed: int = 0,
+        seed: Seeds = 0,
         num_steps: int | None = None,
         guidance: float | None = None,
         negative_prompt: str | None = None,
@@ -64,7 +65,8 @@ class Method(Protocol):
 
         Args:
             pipe: as `learn` had.
-            prompt: what to show.
+            prompt: what to show; lists of prompts and of seeds make a batch, as in
+                `kinema.generate`.
             learned: what `learn` gave; its clip's length and size are the video's.
             seed: of the starting noise, the same for every method.
             num_steps: of the sampling; as published where None.
@@ -73,7 +75,7 @@ class Method(Protocol):
             progress: show a bar.
 
         Returns:
-            `(T, 3, H, W)` float32 in [0, 1], on the CPU.
+            `(T, 3, H, W)` float32 in [0, 1], on the CPU; `(B, T, 3, H, W)` of a batch.
 
         Raises:
             InputError: another method learned it or on another model, or an argument makes no

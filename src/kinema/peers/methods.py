@@ -1,10 +1,11 @@
 """All methods by name: the control, motion inversion and the peers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from kinema.errors import InputError
@@ -16,6 +17,7 @@ from kinema.motion_inversion import (
     invert,
 )
 from kinema.motion_inversion import generate as generate_with_motion
+from kinema.motion_inversion.generate import Prompts, Seeds, videos_asked_for
 from kinema.motion_inversion.reference import Video
 from kinema.peers import control, dmt, motion_director, motion_inversion_v1, vmc
 from kinema.peers.learned import Learned, is_learned
@@ -34,12 +36,14 @@ class Peer:
         defaults: as published.
         from_task: how it learns.
         to_video: how it generates.
+        batches: whether it makes several videos at once; else they are made one by one.
     """
 
     name: str
     defaults: PeerSettings
     from_task: Callable[..., Learned]
     to_video: Callable[..., Tensor]
+    batches: bool = True
 
     def learn(
         self,
@@ -73,10 +77,10 @@ class Peer:
     def generate(
         self,
         pipe: Any,
-        prompt: str,
+        prompt: Prompts,
         learned: Outcome,
         *,
-        seed: int = 0,
+        seed: Seeds = 0,
         num_steps: int | None = None,
         guidance: float | None = None,
         negative_prompt: str | None = None,
@@ -98,7 +102,14 @@ class Peer:
             negative_prompt=negative_prompt,
             progress=progress,
         )
-        return self.to_video(learned, settings, sampling)
+        if isinstance(prompt, str) and isinstance(seed, int):
+            return self.to_video(learned, settings, sampling)
+        videos = [(p, s) for p, s in videos_asked_for(prompt, seed) if p is not None]
+        if self.batches:
+            whole = replace(sampling, prompt=[p for p, _ in videos], seed=[s for _, s in videos])
+            return self.to_video(learned, settings, whole)
+        alone = [replace(sampling, prompt=p, seed=s) for p, s in videos]
+        return torch.stack([self.to_video(learned, settings, each) for each in alone])
 
 
 @dataclass(frozen=True)
@@ -146,10 +157,10 @@ class Inversion:
     def generate(
         self,
         pipe: Any,
-        prompt: str,
+        prompt: Prompts,
         learned: Outcome,
         *,
-        seed: int = 0,
+        seed: Seeds = 0,
         num_steps: int | None = None,
         guidance: float | None = None,
         negative_prompt: str | None = None,
@@ -193,7 +204,7 @@ _METHODS: tuple[Peer | Inversion, ...] = (
         motion_director.generate,
     ),
     Peer(vmc.NAME, vmc.VmcSettings(), vmc.learn, vmc.generate),
-    Peer(dmt.NAME, dmt.DmtSettings(), dmt.learn, dmt.generate),
+    Peer(dmt.NAME, dmt.DmtSettings(), dmt.learn, dmt.generate, batches=False),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
 """Every method by its name: the control, ours, and the peers."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kinema.motion_inversion import Origin, starting_noise
+from kinema.motion_inversion.generate import Prompts, Seeds
 from kinema.motion_inversion.sites import configuration, denoiser
 from kinema.peers.learned import Learned
 
@@ -18,9 +19,9 @@ class Sampling:
 
     Attributes:
         pipe: the pipeline.
-        prompt: what to show.
+        prompt: what to show; a list of prompts for a batch of videos.
         origin: of what was learned.
-        seed: of the starting noise, which is drawn on the CPU whatever the device.
+        seed: of the starting noise, which is drawn on the CPU whatever the device; a list as long.
         num_steps: of the sampling.
         guidance: strength of classifier-free guidance.
         negative_prompt: what not to show.
@@ -28,46 +29,64 @@ class Sampling:
     """
 
     pipe: Any
-    prompt: str
+    prompt: Prompts
     origin: Origin
-    seed: int
+    seed: Seeds
     num_steps: int
     guidance: float
     negative_prompt: str | None
     progress: bool
 
+    @property
+    def seeds(self) -> list[int]:
+        """Of each video."""
+        return [self.seed] if isinstance(self.seed, int) else [*self.seed]
+
     def noise(self, generator: torch.Generator | None = None) -> Tensor:
-        """`(C, T, h, w)`, normal: that of the seed, as `kinema.generate` draws it."""
-        generator = generator or torch.Generator().manual_seed(self.seed)
+        """`(B, C, T, h, w)`, normal: that of each seed, as `kinema.generate` draws it."""
+        generators = [generator] if generator else [_generator(seed) for seed in self.seeds]
         channels = configuration(denoiser(self.pipe)).in_channels
         shape = (channels, self.origin.num_frames, *self.origin.latent_size)
-        return torch.randn(shape, generator=generator)
+        return torch.stack([torch.randn(shape, generator=each) for each in generators])
 
     def start(self, learned: Learned, share: float) -> Tensor:
-        """`(C, T, h, w)`: the seed's noise, with a share of the clip's own where it was kept."""
+        """`(B, C, T, h, w)`: the seeds' noise, with a share of the clip's own where it was kept."""
         inverted = learned.kept.get("inverted_latents")
         kind = "none" if inverted is None else "blend"
-        return starting_noise(kind, self.noise(), inverted, share=share)
+        mixed = [starting_noise(kind, each, inverted, share=share) for each in self.noise()]
+        return torch.stack(mixed)
 
     def video(self, latents: Tensor) -> Tensor:
-        """Run the pipeline from `(C, T, h, w)`, giving `(T, 3, H, W)` float32 in [0, 1]."""
+        """Run the pipeline from `(B, C, T, h, w)`.
+
+        Returns:
+            `(T, 3, H, W)` float32 in [0, 1], or `(B, T, 3, H, W)` where prompt and seed are lists.
+        """
+        is_one = isinstance(self.prompt, str)
+        generators = [_generator(seed) for seed in self.seeds]
+        negative = self.negative_prompt
         height, width = (side * self.pipe.vae_scale_factor for side in self.origin.latent_size)
         unet: Any = denoiser(self.pipe)
         shown = getattr(self.pipe, "_progress_bar_config", {})
         with ExitStack() as stack:
             self.pipe.set_progress_bar_config(**{**shown, "disable": not self.progress})
             stack.callback(self.pipe.set_progress_bar_config, **shown)
-            video: Tensor = self.pipe(
-                prompt=self.prompt,
-                negative_prompt=self.negative_prompt,
+            videos: Tensor = self.pipe(
+                prompt=self.prompt if is_one else [*self.prompt],
+                negative_prompt=negative if is_one or not negative else [negative] * len(latents),
                 num_frames=self.origin.num_frames,
                 height=height,
                 width=width,
                 num_inference_steps=self.num_steps,
                 guidance_scale=self.guidance,
-                latents=latents[None].to(unet.dtype),
+                latents=latents.to(unet.dtype),
                 # What some samplers draw besides.
-                generator=torch.Generator().manual_seed(self.seed),
+                generator=generators[0] if is_one else generators,
                 output_type="pt",
-            ).frames[0]
-        return video.detach().float().clamp(0, 1).cpu()
+            ).frames
+        found = videos.detach().float().clamp(0, 1).cpu()
+        return found[0] if is_one else found
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
