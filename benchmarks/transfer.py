@@ -81,7 +81,7 @@ def write_report(
     """Write rows, and what they were made by: command, commit, machine."""
     report = {
         "command": " ".join(["python", *sys.argv]),
-        "commit": commit(),
+        "commit": BEGUN_AT,
         "machine": {
             "processor": platform.processor() or platform.machine(),
             "threads": torch.get_num_threads(),
@@ -107,6 +107,9 @@ def commit() -> str | None:
     )
     return result.stdout.strip() or None
 
+
+# Not that of the end: a run of hours may see commits that it does not have.
+BEGUN_AT = commit()
 
 if __name__ == "__main__":
     main()
