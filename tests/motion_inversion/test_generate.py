@@ -190,7 +190,7 @@ def test_a_batch_makes_the_videos_that_are_made_alone(pipelines: dict[str, Any])
         (["a", "b", "c"], [1, 2], "seed is a list of 2 for 3 videos"),
         (["a"], [1, 2], "prompt is a list of 1 for 2 videos"),
         ([], 0, "prompt is a list of 0"),
-        ("a", [], "seed is a list of 0"),
+        ("a", (), "seed is a list of 0"),
         (None, [0, 1], "seed is a list of 2 and there are no prompts"),
     ],
 )

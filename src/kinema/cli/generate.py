@@ -55,7 +55,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument("--value-strength", type=float, metavar="S", help="likewise")
     command.add_argument(
         "--value",
-        help="value embeddings: debiased, debiased-zero, centred, raw or none (debiased)",
+        help="value embeddings: debiased, debiased-zero, centred, raw or none (centred)",
     )
     command.add_argument(
         "--window",

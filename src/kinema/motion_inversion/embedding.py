@@ -21,8 +21,10 @@ def debias(value: Tensor, mode: str) -> Tensor:
         value: `(..., N, C)`, frames last but one.
         mode: "raw" changes nothing. "debiased" replaces every frame but the first by its
             difference from the frame before (equation 5). "debiased-zero" also zeroes the first
-            frame, which equation 5 leaves with all its appearance. "centred" subtracts the mean
-            over frames. "none" gives zeros, for camera motion.
+            frame, which equation 5 leaves with all its appearance. "centred", ours and the default,
+            subtracts the mean over frames: what stands still goes from every frame, the first
+            too, and the rest stays as it was learned, where differences of neighbours become
+            faint in slow or long videos (`docs/log.md`). "none" gives zeros, for camera motion.
 
     Returns:
         The same shape and dtype.

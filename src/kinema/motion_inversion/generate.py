@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -102,7 +102,7 @@ def generate(
         ]
     )
     generators = [torch.Generator().manual_seed(each) for _, each in batch]
-    is_one = not (_is_list(prompt) or _is_list(seed))
+    is_one = not (is_list(prompt) or is_list(seed))
     call: dict[str, Any] = {
         row.frames_argument: num_frames,
         "height": height,
@@ -147,16 +147,16 @@ def videos_asked_for(prompt: Prompts | None, seed: Seeds) -> list[tuple[str | No
     Raises:
         InputError: two lists of different lengths, an empty one, or several videos of no prompt.
     """
-    prompts: list[str | None] = [prompt] if prompt is None or isinstance(prompt, str) else [*prompt]
-    seeds = [seed] if isinstance(seed, int) else [*seed]
+    prompts: list[Any] = [*prompt] if is_list(prompt) else [prompt]
+    seeds: list[Any] = [*seed] if is_list(seed) else [seed]
     count = max(len(prompts), len(seeds))
     for name, given, each in (("prompt", prompt, prompts), ("seed", seed, seeds)):
-        if (_is_list(given) and len(each) != count) or not each:
+        if (is_list(given) and len(each) != count) or not each:
             raise InputError(
                 f"{name} is a list of {len(each)} for {count} videos; give as many prompts as "
                 "seeds, 1 or more, or one that stands for all"
             )
-    if prompt is None and _is_list(seed):
+    if prompt is None and is_list(seed):
         raise InputError(
             f"seed is a list of {count} and there are no prompts; make videos of this pipeline one "
             "by one"
@@ -164,8 +164,9 @@ def videos_asked_for(prompt: Prompts | None, seed: Seeds) -> list[tuple[str | No
     return list(zip(prompts * (count // len(prompts)), seeds * (count // len(seeds)), strict=True))
 
 
-def _is_list(given: Prompts | Seeds | None) -> bool:
-    return not (given is None or isinstance(given, str | int))
+def is_list(given: object) -> TypeGuard[Sequence[Any]]:
+    """Whether prompts or seeds are several, and not one."""
+    return isinstance(given, Sequence) and not isinstance(given, str)
 
 
 def _weighted(motion: Motions | None) -> list[tuple[Motion, float]]:

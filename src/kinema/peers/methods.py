@@ -17,7 +17,7 @@ from kinema.motion_inversion import (
     invert,
 )
 from kinema.motion_inversion import generate as generate_with_motion
-from kinema.motion_inversion.generate import Prompts, Seeds, videos_asked_for
+from kinema.motion_inversion.generate import Prompts, Seeds, is_list, videos_asked_for
 from kinema.motion_inversion.reference import Video
 from kinema.peers import control, dmt, motion_director, motion_inversion_v1, vmc
 from kinema.peers.learned import Learned, is_learned
@@ -102,7 +102,7 @@ class Peer:
             negative_prompt=negative_prompt,
             progress=progress,
         )
-        if isinstance(prompt, str) and isinstance(seed, int):
+        if not (is_list(prompt) or is_list(seed)):
             return self.to_video(learned, settings, sampling)
         videos = [(p, s) for p, s in videos_asked_for(prompt, seed) if p is not None]
         if self.batches:

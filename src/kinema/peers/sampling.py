@@ -2,13 +2,13 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from kinema.motion_inversion import Origin, starting_noise
-from kinema.motion_inversion.generate import Prompts, Seeds
+from kinema.motion_inversion.generate import Prompts, Seeds, is_list
 from kinema.motion_inversion.sites import configuration, denoiser
 from kinema.peers.learned import Learned
 
@@ -40,7 +40,7 @@ class Sampling:
     @property
     def seeds(self) -> list[int]:
         """Of each video."""
-        return [self.seed] if isinstance(self.seed, int) else [*self.seed]
+        return [*self.seed] if is_list(self.seed) else [cast(int, self.seed)]
 
     def noise(self, generator: torch.Generator | None = None) -> Tensor:
         """`(B, C, T, h, w)`, normal: that of each seed, as `kinema.generate` draws it."""
@@ -62,7 +62,7 @@ class Sampling:
         Returns:
             `(T, 3, H, W)` float32 in [0, 1], or `(B, T, 3, H, W)` where prompt and seed are lists.
         """
-        is_one = isinstance(self.prompt, str)
+        is_one = not is_list(self.prompt)
         generators = [_generator(seed) for seed in self.seeds]
         negative = self.negative_prompt
         height, width = (side * self.pipe.vae_scale_factor for side in self.origin.latent_size)
