@@ -107,7 +107,7 @@ def test_runs_side_by_side_learn_what_finetune_learns(studies: Any, tmp_path: Pa
     cells, side_by_side = studies("cells"), studies("side_by_side")
     sprites = replace(
         read_recipe("sprites-timesformer"),
-        dataset_arguments={"num_clips": 24, "num_test_clips": 12, "nuisance": "some"},
+        dataset_arguments={"num_clips": 24, "num_test_clips": 30, "nuisance": "some"},
         num_frames=4,
         size=32,
         batch_size=8,

@@ -172,6 +172,18 @@ def test_what_cannot_be_made_is_refused(pipelines: dict[str, Any]):
     assert not denoiser(pipe)._forward_pre_hooks
 
 
+def test_value_embeddings_are_centred_unless_told_otherwise(pipelines: dict[str, Any]):
+    pipe = pipelines["animatediff"]
+    motion = _motion(pipe)
+    arguments = {"motion": motion, "num_steps": 1}
+    unasked = generate(pipe, PROMPT, **arguments)
+    assert torch.equal(generate(pipe, PROMPT, value="centred", **arguments), unasked)
+    assert not torch.equal(generate(pipe, PROMPT, value="debiased", **arguments), unasked)
+    assert not torch.equal(generate(pipe, PROMPT, value="raw", **arguments), unasked)
+    with motion.on(pipe) as attachment:
+        assert attachment.usage.value == "centred"
+
+
 def test_a_batch_makes_the_videos_that_are_made_alone(pipelines: dict[str, Any]):
     pipe = pipelines["animatediff"]
     arguments = {"motion": _motion(pipe, latents=True), "noise": "blend", "num_steps": 2}
