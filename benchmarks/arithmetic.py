@@ -3,12 +3,11 @@
 Motions of two rendered references are learned, and every result of arithmetic on them is given to
 the same prompts and seeds. Where the sprite went is held against where it should have gone by the
 references' own paths: their mean for `0.5 * a + 0.5 * b`, `a` played backwards for `reversed`, the
-whole of `a` in fewer or more frames for `resampled`.
+whole of `a` in fewer or more frames for `resampled`. Each is tried with each of
+`--values`, the ways to use a value embedding.
 
     python benchmarks/arithmetic.py --json docs/results/arithmetic.json
     python benchmarks/arithmetic.py --pipelines sprites-animatediff --prompts 2 --seeds 1
-
-Every case is tried with each of `--values`, the ways to use a value embedding.
 """
 
 import argparse

@@ -97,7 +97,7 @@ def compare(
             missing = [key for key in wanted if not journal.has(key)]
             for first in range(0, len(missing), batch_size):
                 keys = missing[first : first + batch_size]
-                videos, costs = _videos_of(pipe, plan, keys, learned)
+                videos, costs = _generated(pipe, plan, keys, learned)
                 for key, video in zip(keys, videos, strict=True):
                     scores = scorer.score(
                         video,
@@ -142,7 +142,7 @@ def _file(plan: Plan, key: dict[str, Any]) -> str:
     return f"videos/{key['method']}--{key['reference']}--{prompt}--{key['seed']}.mp4"
 
 
-def _videos_of(
+def _generated(
     pipe: Any, plan: Plan, keys: list[dict[str, Any]], learned: Any
 ) -> tuple[list[Tensor], dict[str, float]]:
     """The videos of keys of one method, and what each of them cost."""

@@ -44,10 +44,13 @@ class Sampling:
 
     def noise(self, generator: torch.Generator | None = None) -> Tensor:
         """`(B, C, T, h, w)`, normal: that of each seed, as `kinema.generate` draws it."""
+        from diffusers.utils.torch_utils import randn_tensor
+
         generators = [generator] if generator else [_generator(seed) for seed in self.seeds]
         channels = configuration(denoiser(self.pipe)).in_channels
-        shape = (channels, self.origin.num_frames, *self.origin.latent_size)
-        return torch.stack([torch.randn(shape, generator=each) for each in generators])
+        shape = (len(generators), channels, self.origin.num_frames, *self.origin.latent_size)
+        noise: Tensor = randn_tensor(shape, generator=generators)
+        return noise
 
     def start(self, learned: Learned, share: float) -> Tensor:
         """`(B, C, T, h, w)`: the seeds' noise, with a share of the clip's own where it was kept."""
