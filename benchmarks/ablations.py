@@ -135,6 +135,12 @@ def _experiment(pipe: Any, name: str, arguments: argparse.Namespace) -> list[dic
         precision=arguments.precision,
     )
     folder = arguments.output / name
+    return _compared(pipe, plan, folder, arguments)
+
+
+def _compared(
+    pipe: Any, plan: Plan, folder: Path, arguments: argparse.Namespace
+) -> list[dict[str, Any]]:
     summary = compare(
         pipe,
         plan,
@@ -143,8 +149,8 @@ def _experiment(pipe: Any, name: str, arguments: argparse.Namespace) -> list[dic
         model=arguments.pipeline,
         batch_size=arguments.batch_size,
     )
-    found: list[dict[str, Any]] = summary["rows"]
-    return found
+    rows: list[dict[str, Any]] = summary["rows"]
+    return rows
 
 
 def _bound(pipe: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -162,8 +168,7 @@ def _bound(pipe: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
             precision=arguments.precision,
         )
         folder = arguments.output / BOUND / reference.name
-        summary = compare(pipe, plan, SpriteScorer(), folder, model=arguments.pipeline)
-        (row,) = summary["rows"]
+        (row,) = _compared(pipe, plan, folder, arguments)
         rows.append({**row, "method": f"own prompt, {reference.name}"})
     return rows
 

@@ -64,7 +64,7 @@ class Stepper:
         self.graphs: tuple[Any, Any] | None = None
         if self.on_gpu:
             self.stream = torch.cuda.Stream()
-            self.graphs = self._capture(bank, drawn)
+            self.graphs = self._capture()
 
     def load(self, recipe: Recipe, drawn: Drawn, bank: Tensor) -> None:
         """Begin a run: first weights, nothing learned by the optimiser, its clips."""
@@ -177,7 +177,7 @@ class Stepper:
         self.logits.index_copy_(0, places, logits)
         self.tested += 1
 
-    def _capture(self, bank: Tensor, drawn: Drawn) -> tuple[Any, Any]:
+    def _capture(self) -> tuple[Any, Any]:
         graphs = []
         for step, training in ((self._take_step, True), (self._test_step, False)):
             self.model.train(training)
