@@ -2,18 +2,19 @@
 
 Motions of two rendered references are learned, and every result of arithmetic on them is given to
 the same prompts and seeds. Where the sprite went is held against where it should have gone by the
-references' own paths: their mean for `0.5 * a + 0.5 * b`, `a` played backwards for `reversed`, the
+references' own paths: half of it for `0.5 * a`, the mean for `0.5 * a + 0.5 * b`, `a` played backwards for `reversed`, the
 whole of `a` in fewer or more frames for `resampled`. Each is tried with each of
 `--values`, the ways to use a value embedding.
 
     python benchmarks/arithmetic.py --json docs/results/arithmetic.json
     python benchmarks/arithmetic.py --pipelines sprites-animatediff --prompts 2 --seeds 1
+    python benchmarks/arithmetic.py --blocks all
 """
 
 import argparse
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -26,7 +27,7 @@ from transfer import write_report
 
 from kinema.compare import PRECISIONS, Reference, open_prompts, travelling_references
 from kinema.measure import displacement_cosine, judge, path_error
-from kinema.motion_inversion import VALUE_MODES, Motion, generate, invert
+from kinema.motion_inversion import PRESETS, VALUE_MODES, Motion, generate, invert
 from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
 
 PAIRS = (("right", "up"), ("down-left", "right"), ("circle-clockwise", "up"))
@@ -48,6 +49,7 @@ def cases(a: Motion, b: Motion, path_a: Tensor, path_b: Tensor) -> list[Case]:
     return [
         Case("a", a, path_a),
         Case("b", b, path_b),
+        Case("0.5 a", 0.5 * a, path_a / 2),
         Case("0.5 a + 0.5 b", 0.5 * a + 0.5 * b, (path_a + path_b) / 2),
         Case("a reversed", a.reversed(), path_a.flip(0)),
         Case("a in 12 frames", a.resampled(12), resampled(path_a, 12)),
@@ -71,6 +73,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--values", nargs="+", choices=VALUE_MODES, default=DEFAULT_VALUES)
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of sampling")
+    parser.add_argument("--blocks", default="paper", help="which get embeddings")
     arguments = parser.parse_args()
 
     references = {each.name.partition("-")[2]: each for each in travelling_references()}
@@ -94,6 +97,7 @@ def main() -> None:
             pairs=PAIRS[: arguments.pairs],
             prompts=open_prompts(arguments.prompts),
             num_seeds=arguments.seeds,
+            blocks=arguments.blocks,
         )
 
 
@@ -101,7 +105,11 @@ def _trial(
     pipe: Any, pair: Sequence[Reference], arguments: argparse.Namespace
 ) -> list[tuple[tuple[str, str], dict[str, float]]]:
     """Learn a pair of motions and judge every case and use on every prompt and seed."""
-    a, b = (invert(pipe, each.video, prompt=each.prompt, seed=0, progress=False) for each in pair)
+    settings = replace(PRESETS["default"], blocks=arguments.blocks, inversion_steps=0)
+    a, b = (
+        invert(pipe, each.video, prompt=each.prompt, settings=settings, seed=0, progress=False)
+        for each in pair
+    )
     paths = [each.trajectory for each in pair]
     assert paths[0] is not None
     assert paths[1] is not None

@@ -2,6 +2,8 @@
 
 A study is killed and started again at will: finished cells are not run again, an unfinished one
 goes on from its checkpoint. Several processes may share a study (`--share 1/2`, `--share 2/2`).
+With `--drawn`, and on a GPU, clips are decoded once for all runs (`side_by_side`); an unfinished
+run then begins anew.
 """
 
 import argparse
@@ -83,6 +85,9 @@ def parse(description: str | None, add: Callable[[argparse.ArgumentParser], None
     parser.add_argument("--json", type=Path, help="where the table goes when all cells are there")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--drawn", action="store_true", help="on a CPU too: decode all clips before, not in each run"
+    )
     parser.add_argument("--width", type=int, default=8, help="runs beside each other on a GPU")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that draw clips")
     add(parser)
@@ -94,27 +99,26 @@ def run_study(
 ) -> list[dict[str, Any]]:
     """Run this process's share of the cells; return the results of all that are finished.
 
-    `starts` are cells that others begin from, in an order in which they can be run. On a GPU all
-    cells are run, side by side, and "--share" is not looked at.
+    `starts` are cells that others begin from, in an order in which they can be run.
     """
     paths = [arguments.folder / cell.name / RESULT for cell in cells]
-    if arguments.device == "cuda":
+    index, count = (int(part) for part in arguments.share.split("/"))
+    mine = [cell for place, cell in enumerate(cells) if place % count == index - 1]
+    torch.set_num_threads(arguments.threads)
+    if arguments.device == "cuda" or arguments.drawn:
         from side_by_side import run_side_by_side
 
         run_side_by_side(
-            [*starts, *cells],
+            [*starts, *mine],
             arguments.folder,
             data=data,
-            device="cuda",
-            width=arguments.width,
+            device=arguments.device,
+            width=arguments.width if arguments.device == "cuda" else 1,
             num_processes=arguments.processes,
         )
         return [json.loads(path.read_text()) for path in paths if path.exists()]
-    torch.set_num_threads(arguments.threads)
     for cell in starts:
         run_cell(cell, arguments.folder, data=None if cell.recipe.dataset == SPRITES else data)
-    index, count = (int(part) for part in arguments.share.split("/"))
-    mine = [cell for place, cell in enumerate(cells) if place % count == index - 1]
     for done, cell in enumerate(mine, start=1):
         result = run_cell(cell, arguments.folder, data=data)
         scored = f"{result['accuracy']:.1%} in {result['seconds']:.0f} s"

@@ -24,7 +24,7 @@ _TEST_BATCH = 20
 _OF_A_GRAPH = (
     "backbone", "backbone_sizes", "front_end", "pathways", "normalisation",
     "normalisation_arguments", "penalty", "trains", "num_frames", "size", "optimiser",
-    "weight_decay", "gradient_clip", "batch_size", "num_epochs", "dataset",
+    "precision", "weight_decay", "gradient_clip", "batch_size", "num_epochs", "dataset",
 )  # fmt: skip
 
 
@@ -158,13 +158,14 @@ class Stepper:
         for group in self.optimiser.param_groups:
             group["lr"].copy_(rate * group["highest_lr"])
         self.optimiser.zero_grad(set_to_none=True)
-        output = self.model(self._shown(rows), labels=rows["labels"])
+        with self._precision():
+            output = self.model(self._shown(rows), labels=rows["labels"])
         output.loss.backward()
         if self.recipe.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
         self.optimiser.step()
         right = (output.logits.argmax(dim=1) == rows["labels"]).float().mean()
-        metrics = torch.stack((output.loss, output.variation, right)).detach()
+        metrics = torch.stack((output.loss, output.variation, right)).detach().float()
         self.metrics.index_copy_(0, self.step, metrics[None])
         self.attention = output.attention.detach()
         self.step += 1
@@ -173,9 +174,14 @@ class Stepper:
     def _test_step(self) -> None:
         places = self.tested * _TEST_BATCH + torch.arange(_TEST_BATCH, device=self.device)
         rows = {name: values.index_select(0, places) for name, values in self.test.items()}
-        logits = self.model(self._shown(rows)).logits
-        self.logits.index_copy_(0, places, logits)
+        with self._precision():
+            logits = self.model(self._shown(rows)).logits
+        self.logits.index_copy_(0, places, logits.float())
         self.tested += 1
+
+    def _precision(self) -> Any:
+        halved = self.recipe.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=halved, cache_enabled=False)
 
     def _capture(self) -> tuple[Any, Any]:
         graphs = []

@@ -33,7 +33,7 @@ def main() -> None:
     starts = arguments.starts.split(",")
     backbones = arguments.backbones.split(",")
     data = small_copies(arguments.data, arguments.folder / "clips")
-    if arguments.device == "cuda":
+    if arguments.device == "cuda" or arguments.drawn:
         decode_all(files_of(data), arguments.folder / "drawn")
     before = {name: _pretraining(name) for name in backbones if "sprites" in starts}
     cells = [
