@@ -2,9 +2,9 @@
 
 Motions of two rendered references are learned, and every result of arithmetic on them is given to
 the same prompts and seeds. Where the sprite went is held against where it should have gone by the
-references' own paths: half of it for `0.5 * a`, the mean for `0.5 * a + 0.5 * b`, `a` played backwards for `reversed`, the
-whole of `a` in fewer or more frames for `resampled`. Each is tried with each of
-`--values`, the ways to use a value embedding.
+references' own paths: half of it for `0.5 * a`, the mean for `0.5 * a + 0.5 * b`, `a` played
+backwards for `reversed`, the whole of `a` in fewer or more frames for `resampled`. Each is tried
+with each of `--values`, the ways to use a value embedding.
 
     python benchmarks/arithmetic.py --json docs/results/arithmetic.json
     python benchmarks/arithmetic.py --pipelines sprites-animatediff --prompts 2 --seeds 1

@@ -86,7 +86,7 @@ def parse(description: str | None, add: Callable[[argparse.ArgumentParser], None
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
-        "--drawn", action="store_true", help="on a CPU too: decode all clips before, not in each run"
+        "--drawn", action="store_true", help="on a CPU too, decode all clips once for all runs"
     )
     parser.add_argument("--width", type=int, default=8, help="runs beside each other on a GPU")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that draw clips")
