@@ -77,18 +77,15 @@ def _cell(
     seed: int,
     pretrained: str,
 ) -> Cell:
-    ((kind, value),) = split.items()
-    recipe = with_front_end(read_recipe(f"ut-interaction-{backbone}"), front_end)
     recipe = replace(
-        recipe,
+        with_front_end(read_recipe(f"ut-interaction-{backbone}"), front_end),
         dataset_arguments=split,
         start=pretrained if start == "sprites" else "",
         seed=seed,
         num_workers=0,
         epochs_between_tests=0,
-        # Four fifths of both sites are 1.6 times as many clips as one site: as many steps.
-        num_epochs=recipe.num_epochs if kind == "across" else round(recipe.num_epochs / 1.6),
     )
+    ((kind, value),) = split.items()
     return Cell(
         {
             "protocol": "groups" if kind == "held_out" else "sites",
