@@ -211,6 +211,8 @@ class Motion:
         return Motion(tensors, self.origin.then(done=f"{kind} only"), self.inverted_latents)
 
     def __mul__(self, factor: float) -> "Motion":
+        """Embeddings of another strength, as `strength` when used: a motion is rather switched on
+        than turned up, and half of one may lead as far as all of it (`docs/log.md`)."""
         if isinstance(factor, bool) or not isinstance(factor, int | float):
             return NotImplemented
         return Motion(
@@ -225,7 +227,12 @@ class Motion:
         return self * -1.0
 
     def __add__(self, other: "Motion") -> "Motion":
-        """The sum of two motions of one model and length; inverted latents are left behind."""
+        """The sum of two motions of one model and length; inverted latents are left behind.
+
+        It is a sum of embeddings, not of paths: what the model makes of two motions at half
+        strength lies between them where they do not contradict each other, else it may follow one
+        of them, or neither (`docs/log.md`, arithmetic).
+        """
         if not isinstance(other, Motion):
             return NotImplemented
         check_same_model(
