@@ -1,11 +1,15 @@
 """Output files that are there whole or not at all."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from kinema.errors import InputError
-from kinema.files import filling, output_folder, replacing
+from kinema.files import filling, output_folder, replacing, save_tensors
 
 
 def test_a_file_takes_its_place_when_the_block_ends(tmp_path: Path) -> None:
@@ -26,6 +30,26 @@ def test_an_error_leaves_the_older_file_and_nothing_else(tmp_path: Path) -> None
         temporary.write_text("half")
         raise RuntimeError
     assert target.read_text() == "older"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_tensors_for_which_there_is_no_room_are_one_sentence(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    target = tmp_path / "weights.safetensors"
+    save_tensors(target, {"a": torch.zeros(2, 3).T}, {"of": "before"})
+    program = (
+        "import resource, sys, torch; from kinema.files import save_tensors\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))\n"
+        "save_tensors(sys.argv[1], {'a': torch.zeros(10_000)})\n"
+    )
+    assert resource.RLIMIT_FSIZE
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(target)], capture_output=True, text=True, check=False
+    )
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"kinema.errors.InputError: cannot write {target}"), result.stderr
+    assert "make room" in last
+    assert load_file(target)["a"].shape == (3, 2)
     assert list(tmp_path.iterdir()) == [target]
 
 

@@ -40,6 +40,7 @@ class Stepper:
     def __init__(self, recipe: Recipe, drawn: Drawn, bank: Tensor) -> None:
         assert recipe.optimiser == "adamw"
         assert recipe.ema_decay is None
+        assert recipe.test_size in (None, recipe.size)
         self.kind = kind_of(recipe)
         self.device = bank.device
         self.on_gpu = self.device.type == "cuda"

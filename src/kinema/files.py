@@ -3,11 +3,15 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kinema.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @contextmanager
@@ -39,6 +43,31 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def save_tensors(
+    path: str | Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file, whole or not at all.
+
+    Args:
+        path: of the file.
+        tensors: by name, on any device, in any memory format.
+        metadata: of the file's header.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        try:
+            save_file(content, temporary, metadata=dict(metadata) if metadata else None)
+        except Exception as error:  # a full disk reaches us as safetensors' own exception
+            raise InputError(
+                f"cannot write {path}: {error}; make room, or choose another place"
+            ) from error
 
 
 @contextmanager

@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from kinema.backbones import FACTS, BackboneFacts, backbone, facts_of, known_facts, num_frames_of
+from kinema.backbones import (
+    FACTS,
+    X3D,
+    BackboneFacts,
+    backbone,
+    facts_of,
+    known_facts,
+    num_frames_of,
+)
 from kinema.backbones.transformer import FAMILIES
 from kinema.errors import InputError
 from tests.backbones.tiny import TINY, TRANSFORMERS, ZOO, tiny, tiny_transformer
@@ -103,3 +111,18 @@ def test_facts_of_ones_own_need_two_numbers():
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(InputError, match="'x3d_l' is not known; expected one of slowfast_r50, x3d"):
         facts_of("x3d_l")
+
+
+def test_a_class_of_another_library_is_not_taken_for_ours():
+    """PySlowFast has an X3D and a SlowFast too, built otherwise."""
+    for name in ("X3D", "SlowFast"):
+        foreign = type(name, (nn.Linear,), {"__module__": "slowfast.models"})(2, 2)
+        assert known_facts(foreign) is None
+        assert num_frames_of(foreign) is None
+        with pytest.raises(InputError, match="not in the table"):
+            facts_of(foreign)
+
+    class Ours(X3D):
+        """A subclass in a user's own module is one of ours still."""
+
+    assert facts_of(Ours(num_classes=3, width=8, depths=(1, 1, 1, 1))).layout == "BCTHW"

@@ -53,6 +53,7 @@ def recipe(**changes: Any) -> Recipe:
         flip=False,
         batch_size=4,
         num_epochs=4,
+        num_warmup_epochs=1,
         num_workers=0,
         epochs_between_tests=0,
     )

@@ -110,6 +110,20 @@ def unknown_dataset_argument(folder: Path) -> tuple[list[object], tuple[str, ...
     return ["finetune", "sprites-x3d", *setting], ("colour", "sprites_actions")
 
 
+def taken_dataset_argument(folder: Path) -> tuple[list[object], tuple[str, ...]]:
+    setting = ("--set", "dataset_arguments.seed=3")
+    return ["finetune", "sprites-x3d", *setting], ("seed", "sprites_actions")
+
+
+def words_for_a_number(folder: Path) -> tuple[list[object], tuple[str, ...]]:
+    setting = ("--set", "dataset_arguments.num_clips=many")
+    return ["finetune", "sprites-x3d", *setting], ("many", "sprites_actions")
+
+
+def views_of_what_is_rendered(folder: Path) -> tuple[list[object], tuple[str, ...]]:
+    return ["finetune", "sprites-x3d", "--set", "num_views=5"], ("num_views is 5", "rendered")
+
+
 def batch_above_all(folder: Path) -> tuple[list[object], tuple[str, ...]]:
     recipe = write_recipe(replace(TRANSFORMER, accumulation=9), folder / "r.toml")
     return ["finetune", recipe], ("36 clips", "there are 24")
@@ -132,6 +146,9 @@ def evaluating_no_run(folder: Path) -> tuple[list[object], tuple[str, ...]]:
         no_gpu,
         unknown_recipe,
         unknown_dataset_argument,
+        taken_dataset_argument,
+        words_for_a_number,
+        views_of_what_is_rendered,
         batch_above_all,
         evaluating_no_run,
     ],

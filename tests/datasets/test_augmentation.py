@@ -105,6 +105,14 @@ def test_the_global_generator_is_neither_used_nor_moved() -> None:
     assert all(torch.equal(crop, crops[0]) for crop in crops)
 
 
+def test_accelerators_are_not_seeded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips may be read by the process whose dropout draws there."""
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    make()(numbered(12, 12), seeded(0))
+    assert seeds == []
+
+
 def test_kornia_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kornia.augmentation", None)
     with pytest.raises(InputError, match=r"needs kornia; install kinema\[recognition\]"):

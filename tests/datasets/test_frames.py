@@ -1,21 +1,12 @@
-from pathlib import Path
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinema.datasets import Clip
 from kinema.datasets.clip_dataset import seeded
-from kinema.datasets.frames import clip_extent, jittered, views
-from kinema.errors import InputError
+from kinema.datasets.frames import jittered, views
 from kinema.video import dense_views, strided_indices, uniform_indices
 
 COUNTS = st.integers(1, 400)
 STRIDES = st.one_of(st.none(), st.floats(1, 40), st.integers(1, 40))
-
-
-def part(start: float | None, end: float | None) -> Clip:
-    return Clip(Path("video.mp4"), 0, "part", start, end)
 
 
 @given(num_frames_in_clip=COUNTS, num_frames=COUNTS, stride=STRIDES, seed=st.integers(0, 9))
@@ -87,32 +78,3 @@ def test_every_start_and_every_frame_of_a_part_is_drawn() -> None:
     drawn = [jittered(20, 4, stride=None, generator=seeded(i)) for i in range(300)]
     for nth in range(4):
         assert {indices[nth] for indices in drawn} == set(range(5 * nth, 5 * nth + 5))
-
-
-@given(
-    first=st.integers(0, 5000),
-    length=st.integers(1, 500),
-    rate=st.sampled_from([29.4, 30000 / 1001, 25.0, 10.0]),
-)
-def test_times_made_of_frame_numbers_come_back_as_them(
-    first: int, length: int, rate: float
-) -> None:
-    clip = part(first / rate, (first + length) / rate)
-    assert clip_extent(clip, 10_000, rate) == (first, length)
-
-
-def test_a_part_is_cut_to_the_video() -> None:
-    assert clip_extent(part(None, None), 50, 1.0) == (0, 50)
-    assert clip_extent(part(4.0, None), 50, 10.0) == (40, 10)
-    assert clip_extent(part(4.0, 99.0), 50, 10.0) == (40, 10)
-    assert clip_extent(part(None, 0.55), 50, 10.0) == (0, 6)
-
-
-def test_a_part_between_two_frames_is_the_one_that_follows() -> None:
-    assert clip_extent(part(1.01, 1.09), 50, 10.0) == (11, 1)
-
-
-@pytest.mark.parametrize(("start", "end"), [(5.0, None), (6.0, 7.0), (2.0, 1.0)])
-def test_a_part_without_frames_is_refused(start: float, end: float | None) -> None:
-    with pytest.raises(InputError, match=r"video.mp4 has 50 frames at 10 a second.*part is from"):
-        clip_extent(part(start, end), 50, 10.0)

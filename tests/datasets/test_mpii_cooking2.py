@@ -1,4 +1,5 @@
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import h5py
@@ -6,9 +7,9 @@ import numpy as np
 import pytest
 
 from kinema.datasets import mpii_cooking2, parse_mpii_cooking2
-from kinema.datasets.frames import clip_extent
 from kinema.datasets.mpii_cooking2 import FRAMES_PER_SECOND
 from kinema.errors import InputError
+from kinema.video.packets import PacketTable
 from tests.datasets.conftest import touch
 
 ROWS = (
@@ -67,8 +68,9 @@ def test_clips_follow_the_sequences_and_leave_other_activities_out(root: Path) -
 
 def test_frames_count_from_one_and_the_last_belongs_to_the_clip(root: Path) -> None:
     _, enter, cut = parse_mpii_cooking2(root, subset="train").clips
-    assert clip_extent(enter, 10_000, FRAMES_PER_SECOND) == (193, 50)
-    assert clip_extent(cut, 10_000, FRAMES_PER_SECOND) == (249, 1)
+    video = PacketTable(10_000, None, [], [], Fraction(1), FRAMES_PER_SECOND)
+    assert video.between(10_000, enter.start, enter.end) == range(193, 243)
+    assert video.between(10_000, cut.start, cut.end) == range(249, 250)
 
 
 def test_videos_are_found_here_or_in_videos(root: Path) -> None:

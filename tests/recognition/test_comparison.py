@@ -107,3 +107,27 @@ def test_runs_of_other_classes_or_clips_are_not_compared(run_folder: Path) -> No
     others = replace(prediction, labels=prediction.labels.flip(0))
     with pytest.raises(InputError, match="same split"):
         compare(evaluation, replace(evaluation, prediction=others))
+    # Labels in the same order, as HMDB-51's splits have them, of clips that are others.
+    elsewhere = tuple(f"other-{name}" for name in evaluation.names[1:]) + evaluation.names[:1]
+    with pytest.raises(InputError, match="same split"):
+        compare(evaluation, replace(evaluation, names=elsewhere))
+
+
+def test_a_clip_that_one_of_them_could_not_read_is_left_out(run_folder: Path) -> None:
+    evaluation = evaluate(run_folder, device="cpu")
+    prediction = evaluation.prediction
+    fewer = replace(
+        evaluation,
+        names=evaluation.names[1:],
+        prediction=replace(
+            prediction,
+            probabilities=prediction.probabilities[1:],
+            labels=prediction.labels[1:],
+            indices=prediction.indices[1:],
+        ),
+        broken_clips=("the first is cut off",),
+    )
+    for pair in ((evaluation, fewer), (fewer, evaluation)):
+        assert (compare(*pair).won, compare(*pair).lost) == (0, 0)
+    with pytest.raises(InputError, match="same split"):
+        compare(evaluation, replace(fewer, broken_clips=()))

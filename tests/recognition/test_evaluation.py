@@ -12,8 +12,18 @@ from torch import Tensor, nn
 
 from kinema.datasets import ClipDataset, Item
 from kinema.errors import InputError
-from kinema.recognition import evaluate, finetune, predict, read_run, score, write_evaluation
-from tests.recognition.tiny import MOTIONS, TRANSFORMER
+from kinema.motion_prompt import PlainFrames
+from kinema.recognition import (
+    evaluate,
+    finetune,
+    new_model,
+    predict,
+    read_run,
+    score,
+    write_evaluation,
+)
+from kinema.recognition.data import find_clips
+from tests.recognition.tiny import CONVOLUTIONAL, MOTIONS, TRANSFORMER
 
 
 class ByBrightness(nn.Module):
@@ -109,6 +119,20 @@ def test_an_evaluation_is_written(on_videos: Path, tmp_path: Path) -> None:
     ]
     with Image.open(tmp_path / "confusion.png") as picture:
         assert min(picture.size) > 200
+
+
+def test_crops_of_another_size_are_seen_in_evaluation(clips: Path) -> None:
+    """As the weights of the zoo were: learned on 160 pixels, tested on 182."""
+    recipe = replace(CONVOLUTIONAL, dataset="folder", dataset_arguments={}, test_size=24)
+    shapes = {
+        training: find_clips(recipe, clips, training=training)
+        .dataset(PlainFrames())[0]["pixel_values"]
+        .shape
+        for training in (True, False)
+    }
+    assert shapes == {True: (5, 3, 16, 16), False: (5, 3, 24, 24)}
+    model = new_model(recipe, num_classes=3).eval()
+    assert model(torch.rand(2, 3, 5, 24, 24)).logits.shape == (2, 3)
 
 
 def test_views_change_the_probabilities(on_videos: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from kinema.backbones import backbone, transformer
 from kinema.errors import InputError
 from kinema.motion_prompt import FrameDifference, MaxExp, MotionPrompt, PlainFrames
 from kinema.recognition import Recipe, finetune, new_model, save_weights
@@ -84,6 +85,11 @@ def test_a_file_of_weights_is_a_start_for_other_classes(tmp_path: Path) -> None:
         ({"backbone_sizes": {"breadth": 3}}, "breadth"),
         ({"normalisation": "tanh"}, "choose from learnable"),
         ({"normalisation_arguments": {"slope": 3}}, "slope"),
+        ({"normalisation_arguments": {"m": "x"}}, "normalisation_arguments"),
+        ({"backbone_sizes": {"num_classes": 3}}, "num_classes"),
+        ({"backbone": "x3d_s", "backbone_sizes": {"width": "wide"}}, "wide"),
+        ({"backbone": "x3d_s", "backbone_sizes": {"depths": 3}}, "depths"),
+        ({"backbone": "x3d_s", "backbone_sizes": {"dropout": 5.0}}, "dropout"),
         ({"pathways": "slow"}, "pathways"),
         ({"trains": "everything"}, "'everything'"),
         ({"trains": "prompt", "front_end": "frames"}, "nothing to learn"),
@@ -107,6 +113,65 @@ def test_weights_of_another_architecture_name_the_first_that_differs(tmp_path: P
     save_file({"x": torch.zeros(1)}, tmp_path / "backbone.safetensors")
     with pytest.raises(InputError, match="does not fit this model"):
         new_model(replace(CONVOLUTIONAL, start=str(tmp_path)), num_classes=3)
+
+
+@pytest.fixture
+def on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The id of a VideoMAE that is smaller than the table's, as if it lay on the hub."""
+    small = {"width": 32, "depth": 2, "num_heads": 2, "patch_size": 8}
+    made: Any = backbone("videomae", num_classes=7, num_frames=4, size=16, **small)
+    made.save_pretrained(tmp_path / "hub")
+    read = transformer._read
+
+    def from_hub(library_class: Any, source: str | Path, **settings: Any) -> Any:
+        return read(library_class, tmp_path / "hub" if source == "some/one" else source, **settings)
+
+    monkeypatch.setattr(transformer, "_read", from_hub)
+    return "some/one"
+
+
+def test_a_run_from_the_hub_comes_back_in_its_own_size(on_the_hub: str, tmp_path: Path) -> None:
+    recipe = replace(TRANSFORMER, backbone="videomae", backbone_sizes={}, start=on_the_hub)
+    model = new_model(recipe, num_classes=3)
+    assert model.backbone.config.num_hidden_layers == 2
+    save_weights(model, tmp_path / "run")
+    again = new_model(recipe, num_classes=3, start=str(tmp_path / "run"))
+    ours, theirs = model.backbone.state_dict(), again.backbone.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    # And another run starts from it, with other classes.
+    other = new_model(replace(recipe, start=str(tmp_path / "run")), num_classes=5)
+    differing = {
+        name
+        for name, value in other.backbone.state_dict().items()
+        if not torch.equal(value, ours[name])
+    }
+    assert differing == {"classifier.weight", "classifier.bias"}
+
+
+def test_a_start_of_another_family_or_size_is_refused(on_the_hub: str) -> None:
+    with pytest.raises(InputError, match="holds a model of type 'videomae'; expected timesformer"):
+        new_model(replace(TRANSFORMER, start=on_the_hub), num_classes=3)
+    wrong = replace(TRANSFORMER, backbone="videomae", backbone_sizes={"width": 64})
+    with pytest.raises(InputError, match="width is 64"):
+        new_model(replace(wrong, start=on_the_hub), num_classes=3)
+
+
+def test_what_a_classification_never_uses_does_not_learn() -> None:
+    """V-JEPA 2's predictor gets no gradient, for which processes that train together would wait."""
+    sizes = {
+        "width": 32, "depth": 1, "num_heads": 2, "patch_size": 8, "pred_hidden_size": 16,
+        "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1,
+    }  # fmt: skip
+    recipe = replace(TRANSFORMER, backbone="vjepa2", backbone_sizes=sizes)
+    model = new_model(recipe, num_classes=3)
+    clip = torch.rand(2, recipe.num_clip_frames, 3, 16, 16)
+    model(clip, labels=torch.tensor([0, 1])).loss.backward()
+    without = {name for name, value in model.named_parameters() if value.grad is None}
+    frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
+    assert without == frozen
+    assert all(".predictor." in name for name in frozen)
+    assert frozen
 
 
 def test_one_clip_is_no_batch_for_a_batch_norm_that_learns() -> None:

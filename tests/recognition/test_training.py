@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from kinema.errors import InputError
-from kinema.recognition import Recipe, finetune, load_model, new_model, read_run
+from kinema.recognition import Recipe, evaluate, finetune, load_model, new_model, read_run
 from kinema.recognition import training as loop
 from kinema.recognition.journal import read_lines
 from tests.recognition.tiny import CONVOLUTIONAL, MOTIONS, TRANSFORMER, write_recipe
@@ -151,6 +151,30 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_run_goes_on(
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
+def test_a_signal_to_the_whole_group_leaves_a_checkpoint_too(clips: Path, tmp_path: Path) -> None:
+    """As `timeout` and schedulers send it: to the processes that read clips as well."""
+    recipe = replace(
+        CONVOLUTIONAL, dataset="folder", dataset_arguments={}, num_epochs=500, num_workers=2
+    )
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, *command(recipe, folder, "--data", str(clips))],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(read_lines(folder / "metrics.jsonl")) < 3:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert (folder / "checkpoint.safetensors").exists()
+
+
 def test_a_finished_run_that_is_resumed_stays_as_it_is(run_folder: Path) -> None:
     before = weights(run_folder)
     run(TRANSFORMER, run_folder, resume=True)
@@ -182,6 +206,26 @@ def test_two_processes_learn_what_one_learns_with_a_doubled_batch(tmp_path: Path
     ):
         assert b["test_top1"] == a["test_top1"]
         assert b["top1"] == pytest.approx(a["top1"])
+
+
+def test_two_processes_finish_after_a_single_epoch(tmp_path: Path) -> None:
+    """The one that writes no journal has no last epoch to read at the end."""
+    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    once = replace(CONVOLUTIONAL, num_epochs=1, epochs_between_tests=1)
+    result = subprocess.run(
+        [sys.executable, "-m", *launch, *command(once, tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert result.returncode == 0, result.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    (line,) = read_lines(tmp_path / "run" / "epochs.jsonl")
+    assert summary["last_epoch"] == line
+    # What was tested is what was kept: batch norms of each process saw other clips.
+    kept = evaluate(tmp_path / "run", device="cpu")
+    assert line["test_top1"] == pytest.approx(kept.scores.top1)
 
 
 def test_accumulated_batches_teach_what_one_large_batch_teaches(tmp_path: Path) -> None:
@@ -294,6 +338,9 @@ def test_a_run_on_videos_skips_a_broken_one_and_says_so(clips: Path, tmp_path: P
     summary = run(replace(recipe, on_error="skip"), tmp_path / "run", data=data)
     assert len(summary["broken_clips"]) == 1
     assert "broken.mp4" in summary["broken_clips"][0]
+    # A finished run that is looked at again meets no clips, and does not forget either.
+    again = run(replace(recipe, on_error="skip"), tmp_path / "run", data=data, resume=True)
+    assert again["broken_clips"] == summary["broken_clips"]
 
 
 def test_half_precision_trains(tmp_path: Path) -> None:

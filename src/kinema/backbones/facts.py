@@ -30,6 +30,7 @@ class BackboneFacts:
     frame_stride: frames of a 30 frames-per-second video from one frame of the clip to the next.
     test_size: side of the crops behind the published accuracy.
     num_parameters: with `num_classes` classes.
+    unused: name of the part that a classification never passes through, which cannot learn.
     url: of the weights; `sha256` is None where no published hash is known.
     hub_id: of the weights, where they come from the Hugging Face hub.
     trained_on: the name under which `weights=` knows either.
@@ -48,6 +49,7 @@ class BackboneFacts:
     frame_stride: int | None = None
     test_size: int | None = None
     num_parameters: int | None = None
+    unused: str | None = None
     url: str | None = None
     sha256: str | None = None
     hub_id: str | None = None
@@ -141,6 +143,7 @@ FACTS = {
             head_width=1024,
             num_classes=174,
             num_parameters=375_485_998,
+            unused="vjepa2.predictor",
             hub_id="facebook/vjepa2-vitl-fpc16-256-ssv2",
             trained_on="ssv2",
         ),
@@ -162,10 +165,10 @@ _ROW_OF_CLASS = {
 def facts_of(backbone: str | nn.Module) -> BackboneFacts:
     """The facts of a backbone: a row of the table by name, or those of a module as it was built.
 
-    A module is recognised by its class, whichever library made it; frames, size, classes and
-    parameters are its own, while normalisation is that of the class's published weights: where
-    yours were trained with another, `dataclasses.replace` the facts. No weights are named for a
-    module.
+    A module is recognised by its class, which is one of ours or of transformers, or made from one;
+    frames, size, classes and parameters are its own, while normalisation is that of the class's
+    published weights: where yours were trained with another, `dataclasses.replace` the facts. No
+    weights are named for a module.
 
     Raises:
         InputError: the name or class is not in the table; the message lists those that are.
@@ -214,7 +217,9 @@ def known_facts(module: nn.Module) -> BackboneFacts | None:
 def row_of(module: nn.Module) -> BackboneFacts | None:
     """The row that a module's class belongs to, subclasses included."""
     for kind in type(module).__mro__:
-        if kind.__name__ in _ROW_OF_CLASS:
+        # PySlowFast, for one, has classes of the same names that are built otherwise.
+        library = kind.__module__.partition(".")[0]
+        if kind.__name__ in _ROW_OF_CLASS and library in ("kinema", "transformers"):
             return FACTS[_ROW_OF_CLASS[kind.__name__]]
     return None
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from kinema.backbones.facts import facts_of
 from kinema.backbones.resize import set_num_frames, set_size
-from kinema.backbones.transformer import pretrained_transformer, transformer
+from kinema.backbones.transformer import is_hub_id, pretrained_transformer, transformer
 from kinema.backbones.weights import load_state, read_state
 from kinema.errors import InputError
 
@@ -59,8 +59,9 @@ def timesformer(
     Args:
         num_classes: logits.
         weights: None for random ones; "k400" for those of the Hugging Face hub, downloaded once;
-            else the path of a folder of `save_pretrained`, or of a file with its authors' names
-            or transformers'. A head of another size starts afresh, and a warning is logged.
+            an id there; or the path of a folder of `save_pretrained`, or of a file with its
+            authors' names or transformers'. A head of another size starts afresh, and a warning
+            is logged.
         num_frames: frames in a clip; by default 8, or those of the weights. Weights of another
             count have their time embeddings resized, and a warning is logged.
         size: side of the square crops; by default 224, or that of the weights, like `num_frames`.
@@ -93,7 +94,7 @@ def timesformer(
             dropout=dropout,
             **sizes,
         )
-    if weights == facts.trained_on or Path(weights).is_dir():
+    if weights == facts.trained_on or Path(weights).is_dir() or is_hub_id(weights):
         return pretrained_transformer(
             str(facts.hub_id) if weights == facts.trained_on else weights,
             num_classes=num_classes,

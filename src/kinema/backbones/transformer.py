@@ -5,6 +5,7 @@ They are transformers' own classes, not copies; what stands here is how they are
 
 import dataclasses
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from kinema.backbones.facts import FACTS
 from kinema.backbones.resize import set_num_frames, set_size
-from kinema.backbones.weights import first_line, say_head_is_fresh
+from kinema.backbones.weights import first_line, load_weights, say_head_is_fresh
 from kinema.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ _FIELDS = {
 }
 _HEAD_CHANNELS = 64
 _MLP_RATIO = 4
+# Suffixes of files of weights: such a path that is not there is a mistake, not an id.
+_FILES = (".safetensors", ".pyth", ".pth", ".pt", ".bin")
 # Sizes that change no tensor's shape, so that weights of other ones fit.
 _FREE = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
@@ -87,20 +90,9 @@ def pretrained_transformer(
         InputError: the weights cannot be reached or read, are of another family, lack tensors of
             the backbone, or do not fit the sizes that were asked for.
     """
-    from transformers import AutoConfig, AutoModelForVideoClassification
+    from transformers import AutoModelForVideoClassification
 
-    config = _read(AutoConfig, source)
-    found = str(config.model_type)
-    if found not in FAMILIES or family not in (None, found):
-        expected = ", ".join(FAMILIES) if family is None else family
-        raise InputError(f"{source} holds a model of type {found!r}; expected {expected}")
-    _check_fixed(config, sizes, source)
-    for name in set(sizes) & {"dropout", *_FREE}:
-        setattr(config, _FIELDS.get(name, name), sizes[name])
-    if found != "timesformer":
-        # These have no tensor for each frame but ViViT, whose mismatch is refused below.
-        for name, value in _clip_fields(found, num_frames, size).items():
-            setattr(config, name, value)
+    config = _configuration(source, family, num_frames=num_frames, size=size, sizes=sizes)
     there = config.num_labels
     if there != num_classes:
         config.num_labels = num_classes
@@ -116,7 +108,74 @@ def pretrained_transformer(
         logger.warning("%s has no head: classifier starts afresh", Path(source).name)
     elif there != num_classes:
         say_head_is_fresh(Path(source).name, there, num_classes, "classifier")
-    if found == "timesformer":
+    return _at_clip_size(model, num_frames=num_frames, size=size)
+
+
+def saved_transformer(
+    folder: str | Path,
+    weights: str | Path,
+    *,
+    family: str,
+    num_classes: int,
+    num_frames: int | None = None,
+    size: int | None = None,
+    **sizes: Any,
+) -> nn.Module:
+    """A classifier of the configuration in `folder`, with the weights of a file beside it.
+
+    Args:
+        folder: with the `config.json` of a model of transformers.
+        weights: a state dict of that model, see `load_weights`.
+        family, num_classes, num_frames, size, sizes: as `pretrained_transformer` takes them.
+
+    Raises:
+        InputError: as `pretrained_transformer` and `load_weights`.
+    """
+    from transformers import AutoModelForVideoClassification
+
+    config = _configuration(folder, family, num_frames=num_frames, size=size, sizes=sizes)
+    config.num_labels = num_classes
+    model: nn.Module = AutoModelForVideoClassification.from_config(config)
+    load_weights(model, weights, head=str(FACTS[family].head))
+    return _at_clip_size(model, num_frames=num_frames, size=size)
+
+
+def is_hub_id(source: str | Path) -> bool:
+    """Whether this names a model on the Hugging Face hub, and nothing on this disk."""
+    text = str(source)
+    is_one = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) is not None
+    return is_one and Path(text).suffix not in _FILES and not Path(text).exists()
+
+
+def _configuration(
+    source: str | Path,
+    family: str | None,
+    *,
+    num_frames: int | None,
+    size: int | None,
+    sizes: dict[str, Any],
+) -> Any:
+    """The configuration of weights, with what may differ from them as it was asked for."""
+    from transformers import AutoConfig
+
+    config = _read(AutoConfig, source)
+    found = str(config.model_type)
+    if found not in FAMILIES or family not in (None, found):
+        expected = ", ".join(FAMILIES) if family is None else family
+        raise InputError(f"{source} holds a model of type {found!r}; expected {expected}")
+    _check_fixed(config, sizes, source)
+    for name in set(sizes) & {"dropout", *_FREE}:
+        setattr(config, _FIELDS.get(name, name), sizes[name])
+    if found != "timesformer":
+        # These have no tensor for each frame but ViViT, whose mismatch is refused on loading.
+        for name, value in _clip_fields(found, num_frames, size).items():
+            setattr(config, name, value)
+    return config
+
+
+def _at_clip_size(model: Any, *, num_frames: int | None, size: int | None) -> nn.Module:
+    """The model; a TimeSformer with its embeddings resized to the clips asked for."""
+    if model.config.model_type == "timesformer":
         if num_frames is not None:
             set_num_frames(model, num_frames)
         if size is not None:

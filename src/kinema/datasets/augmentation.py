@@ -54,7 +54,8 @@ class Augmentation:
         crops = torch.stack([frames[..., y : y + self.size, x : x + self.size] for y, x in corners])
         # kornia draws from the global generator, which belongs to the caller.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            # Not torch.manual_seed, which would seed accelerators too and not be undone there.
+            torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
             prepared: Tensor = self.container(crops.to(torch.float32))
         return prepared
 

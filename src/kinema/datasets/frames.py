@@ -1,51 +1,11 @@
 """Which frames of a clip are looked at: spread over all of it, or at a stride."""
 
-import math
 from itertools import pairwise
 
 import torch
 from torch import Generator
 
-from kinema.datasets.clips import Clip
-from kinema.errors import InputError
-from kinema.video import dense_views, probe, strided_indices, uniform_indices
-
-# Times that were frame numbers once must come back as them, in spite of rounding.
-_SLACK = 1e-3
-
-
-def clip_extent(clip: Clip, num_frames_in_video: int, frames_per_second: float) -> tuple[int, int]:
-    """First frame of a clip in its video, and how many there are: those with start <= t < end.
-
-    Raises:
-        InputError: the clip begins behind the end of the video or ends before it begins.
-    """
-    start = 0.0 if clip.start is None else clip.start
-    first = max(0, math.ceil(start * frames_per_second - _SLACK))
-    stop = num_frames_in_video
-    if clip.end is not None:
-        stop = min(stop, math.ceil(clip.end * frames_per_second - _SLACK))
-    # Shorter than the gap between two frames: the one that follows stands for it.
-    if stop == first < num_frames_in_video and clip.end is not None and clip.end >= start:
-        stop += 1
-    if stop <= first:
-        raise InputError(
-            f"{clip.path} has {num_frames_in_video} frames at {frames_per_second:g} a second, and "
-            f"the clip {clip.name} is from {start:g} s to "
-            f"{'its end' if clip.end is None else f'{clip.end:g} s'}, where there are none; check "
-            "the video and the list"
-        )
-    return first, stop - first
-
-
-def rate_of(clip: Clip) -> float:
-    """Frames per second, asked of the file only where the clip is a part of it.
-
-    Raises:
-        InputError: the video cannot be read.
-    """
-    is_whole = clip.start is None and clip.end is None
-    return 1.0 if is_whole else probe(clip.path).frames_per_second
+from kinema.video import dense_views, strided_indices, uniform_indices
 
 
 def views(

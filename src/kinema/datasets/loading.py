@@ -1,6 +1,7 @@
 """Batches: worker processes, order and errors."""
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -50,7 +51,14 @@ class EpochSampler(Sampler[int]):
 
 
 class ClipLoader(DataLoader[Item]):
-    """A DataLoader that tells the data set of the broken clips its workers met."""
+    """A DataLoader that tells the data set of the broken clips its workers met.
+
+    Its workers leave SIGTERM, which schedulers send to all processes of a job, to the process that
+    they work for: that one then has time to write a checkpoint, and stops them.
+    """
+
+    def __init__(self, dataset: ClipDataset, **settings: Any) -> None:
+        super().__init__(dataset, worker_init_fn=_ignore_sigterm, **settings)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         for batch in super().__iter__():
@@ -125,6 +133,10 @@ def loader(
         # Else every epoch would draw a number from the global generator.
         generator=Generator().manual_seed(seed),
     )
+
+
+def _ignore_sigterm(_: int) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _num_cores() -> int:

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from kinema.datasets.augmentation import augmentation
 from kinema.datasets.clip_dataset import BrokenClipError, ClipDataset, Item, seeded
 from kinema.datasets.clips import Clip, ClipList, require_one_of
-from kinema.datasets.frames import clip_extent, jittered, rate_of, views
+from kinema.datasets.frames import jittered, views
 from kinema.errors import InputError
 from kinema.video import read_video
 
@@ -137,10 +137,8 @@ class VideoDataset(ClipDataset):
 
     def _decode(self, clip: Clip, generator: Generator) -> Tensor:
         """Read, crop and normalise: `(T, C, H, W)`, or `(V, T, C, H, W)`."""
-        rate = rate_of(clip)
 
-        def chosen(num_frames_in_video: int) -> list[int]:
-            first, length = clip_extent(clip, num_frames_in_video, rate)
+        def chosen(length: int) -> list[int]:
             if self.training:
                 picks = [
                     jittered(length, self.num_frames, stride=self.frame_stride, generator=generator)
@@ -149,10 +147,12 @@ class VideoDataset(ClipDataset):
                 picks = views(
                     length, self.num_frames, stride=self.frame_stride, num_views=self.num_views
                 )
-            return [first + index for pick in picks for index in pick]
+            return [index for pick in picks for index in pick]
 
         short_side = self.augmentation.draw_short_side(generator)
-        frames = read_video(clip.path, indices=chosen, size=short_side).frames
+        frames = read_video(
+            clip.path, indices=chosen, size=short_side, start=clip.start, end=clip.end
+        ).frames
         shown = frames.unflatten(0, (self.num_views, self.num_frames))
         prepared = torch.cat([self.augmentation(view, generator) for view in shown])
         return prepared[0] if len(prepared) == 1 else prepared

@@ -17,6 +17,7 @@ def trainable(model: MotionPromptClassifier, parts: str) -> list[str]:
     "backbone"; both is "all". To add prompts after fine-tuning, give the fine-tuned backbone to
     `with_motion_prompt`; to add them before, give the one that is yet to be tuned.
 
+    What the backbone has and a classification never uses (V-JEPA 2's predictor) stays frozen.
     Batch norms that are frozen stay in eval mode: their running statistics do not move.
 
     Args:
@@ -42,6 +43,10 @@ def trainable(model: MotionPromptClassifier, parts: str) -> list[str]:
         for part in sorted(chosen)
     ]
     chosen_ids = {id(value) for module in modules for value in module.parameters()}
+    if model.facts is not None and model.facts.unused is not None:
+        # Processes that train together wait for the gradient of all that learns.
+        unused = model.get_submodule(f"backbone.{model.facts.unused}")
+        chosen_ids -= {id(value) for value in unused.parameters()}
     if not chosen_ids:
         raise InputError(
             f"parts is {parts!r}; the {type(model.prompt).__name__} here has nothing to learn: "

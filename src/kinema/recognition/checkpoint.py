@@ -12,11 +12,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from kinema.errors import InputError
-from kinema.files import replacing
+from kinema.files import save_tensors
 from kinema.recognition.learner import Learner
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -52,8 +51,7 @@ def save_checkpoint(folder: Path, learner: Learner, progress: Progress) -> None:
             if value is not None:
                 tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
     metadata = {"progress": json.dumps(vars(progress))}
-    with replacing(folder / CHECKPOINT) as path:
-        save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata)
+    save_tensors(folder / CHECKPOINT, tensors, metadata)
 
 
 def load_checkpoint(folder: Path, learner: Learner, progress: Progress) -> int:

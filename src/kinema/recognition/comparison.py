@@ -55,7 +55,11 @@ def compare(first: Evaluation, second: Evaluation) -> Comparison:
         )
     right = [_right(each) for each in (first, second)]
     both = sorted(set(right[0]) & set(right[1]))
-    if not both or any(right[0][i][1] != right[1][i][1] for i in both):
+    # What one of them lacks can only be what it could not read.
+    fits = len(set(right[0]) - set(both)) <= len(second.broken_clips) and (
+        len(set(right[1]) - set(both)) <= len(first.broken_clips)
+    )
+    if not (both and fits) or any(right[0][name][1] != right[1][name][1] for name in both):
         raise InputError(
             f"{first.run.folder} and {second.run.folder} were tested on other clips; compare runs "
             "on the same split"
@@ -116,13 +120,13 @@ def _cosine(first: Tensor, second: Tensor) -> float:
     return F.cosine_similarity(a, b, dim=0).item()
 
 
-def _right(evaluation: Evaluation) -> dict[int, tuple[bool, int]]:
-    """For the index of each clip, whether its class was found, and which it is."""
+def _right(evaluation: Evaluation) -> dict[str, tuple[bool, int]]:
+    """For the name of each clip, whether its class was found, and which it is."""
     prediction = evaluation.prediction
     found = prediction.probabilities.argmax(dim=1) == prediction.labels
     return {
-        index: (is_right, label)
-        for index, is_right, label in zip(
-            prediction.indices.tolist(), found.tolist(), prediction.labels.tolist(), strict=True
+        name: (is_right, label)
+        for name, is_right, label in zip(
+            evaluation.names, found.tolist(), prediction.labels.tolist(), strict=True
         )
     }

@@ -1,6 +1,5 @@
 """The clips that a recipe asks for: to train on, with augmentation, or to test on, in views."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +62,7 @@ class Source:
         recipe = self.recipe
         shared: dict[str, Any] = {
             "num_frames": recipe.num_clip_frames,
-            "size": recipe.size,
+            "size": recipe.size if self.training else recipe.test_size or recipe.size,
             "mean": front_end.mean,
             "std": front_end.std,
             "training": self.training,
@@ -105,10 +104,11 @@ def find_clips(recipe: Recipe, root: str | Path | None, *, training: bool) -> So
         raise InputError(f"the recipe is for {name}; say with --data where its videos are")
     if name in _READERS:
         subset = "train" if training else _TEST_SUBSETS.get(name, "test")
-        clips = _call(_READERS[name], recipe, root, **recipe.dataset_arguments, subset=subset)
+        clips = _call(_READERS[name], recipe, recipe.dataset_arguments, root=root, subset=subset)
     else:
         read = {"folder": _folder, "csv": _csv}[name]
-        clips = _call(read, recipe, Path(root), training=training, **recipe.dataset_arguments)
+        own = {"root": Path(root), "training": training}
+        clips = _call(read, recipe, recipe.dataset_arguments, **own)
     if training:
         empty = [name for name, count in clips.counts().items() if not count]
         if empty:
@@ -135,19 +135,25 @@ def _sprites(recipe: Recipe, shared: dict[str, Any]) -> ClipDataset:
     num_test_clips = arguments.pop("num_test_clips")
     if not shared["training"]:
         arguments["num_clips"] = num_test_clips
+    if recipe.num_test_views > 1:
+        raise InputError(
+            f"num_views is {recipe.num_views} and num_crops {recipe.num_crops}; expected 1 of each "
+            f"for {SPRITES}, which are rendered as long and as large as they are seen"
+        )
     if isinstance(switches := arguments.get("nuisance"), dict):
-        arguments["nuisance"] = _call(Nuisances, recipe, **switches)
+        arguments["nuisance"] = _call(Nuisances, recipe, switches)
     seed = recipe.seed if shared["training"] else _SPRITES_TEST_SEED
-    made: ClipDataset = _call(datasets.SpritesActions, recipe, **arguments, **shared, seed=seed)
+    made: ClipDataset = _call(datasets.SpritesActions, recipe, arguments, **shared, seed=seed)
     return made
 
 
-def _call(make: Callable[..., Any], recipe: Recipe, *positional: Any, **arguments: Any) -> Any:
-    """Call with the recipe's arguments; one that is not known is an error of input."""
+def _call(make: Callable[..., Any], recipe: Recipe, table: dict[str, Any], **own: Any) -> Any:
+    """Call with a table of the recipe; what is not known, not free or unusable is input's error."""
     try:
-        inspect.signature(make).bind(*positional, **arguments)
-    except TypeError as error:
+        return make(**table, **own)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
         raise InputError(
             f"dataset_arguments {recipe.dataset_arguments} do not suit {recipe.dataset}: {error}"
-        ) from None
-    return make(*positional, **arguments)
+        ) from error

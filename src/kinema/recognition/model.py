@@ -1,18 +1,18 @@
 """The classifier that a recipe asks for: front end, backbone, first weights, what learns."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from transformers import PreTrainedConfig
 
 from kinema import motion_prompt
 from kinema.backbones import BackboneFacts, backbone, facts_of, load_weights
+from kinema.backbones.transformer import FAMILIES, saved_transformer
 from kinema.errors import InputError
-from kinema.files import replacing
+from kinema.files import replacing, save_tensors
 from kinema.motion_prompt import (
     FrameDifference,
     FrontEnd,
@@ -24,6 +24,7 @@ from kinema.motion_prompt import (
 from kinema.recognition.recipe import Recipe
 
 BACKBONE = "backbone.safetensors"
+CONFIG = "config.json"
 PROMPT = "prompt.safetensors"
 
 NORMALISATIONS: dict[str, Callable[..., nn.Module]] = {
@@ -47,7 +48,7 @@ def _prompt(recipe: Recipe, facts: BackboneFacts) -> MotionPrompt:
         ) from None
     try:
         normalisation = make(**recipe.normalisation_arguments)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"normalisation_arguments do not suit: {error}") from error
     return MotionPrompt(**facts.clip_format, penalty=recipe.penalty, normalisation=normalisation)
 
@@ -87,13 +88,7 @@ def new_model(
             f"{run} holds no finished run ({BACKBONE} is missing); give the folder of a finished "
             "`kinema finetune`, a file of weights, or k400"
         )
-    clip: dict[str, Any] = {"num_frames": recipe.num_frames, "size": recipe.size}
-    if run is None and _is_hub_id(start):
-        made = backbone(start, num_classes=num_classes, **clip)
-    else:
-        weights = (start or None) if run is None else run / BACKBONE
-        sizes = _sizes(recipe)
-        made = backbone(recipe.backbone, num_classes=num_classes, weights=weights, **clip, **sizes)
+    made = _backbone(recipe, num_classes, weights=start or None, run=run)
     facts = facts_of(made)
     model = with_motion_prompt(
         made,
@@ -113,13 +108,17 @@ def save_weights(model: MotionPromptClassifier, folder: Path) -> None:
     """Write what a model learned: its backbone, and its prompt where it has something to learn.
 
     The backbone's file has the backbone's own names, so it loads under another front end too, and
-    as `weights=` of `kinema.backbones.backbone`.
+    as `weights=` of `kinema.backbones.backbone`. Beside that of a transformer lies its
+    `config.json`: weights that came from a hub brought their sizes, of which no recipe tells.
     """
     for name, part in ((BACKBONE, "backbone"), (PROMPT, "prompt")):
         state = model.get_submodule(part).state_dict()
         if state:
-            with replacing(folder / name) as path:
-                save_file({key: value.contiguous() for key, value in state.items()}, path)
+            save_tensors(folder / name, state)
+    config = getattr(model.backbone, "config", None)
+    if isinstance(config, PreTrainedConfig):
+        with replacing(folder / CONFIG) as path:
+            config.to_json_file(path)
 
 
 def check_batch_norm(model: nn.Module, *, batch_size: int) -> None:
@@ -156,16 +155,37 @@ def prompt_diagnostics(model: MotionPromptClassifier, attention: Tensor) -> dict
     return learned | {f"prompt_{name}": value for name, value in found.items()}
 
 
-def _sizes(recipe: Recipe) -> dict[str, Any]:
-    """The backbone's sizes; lists, which is what TOML and JSON know, as tuples."""
-    return {
+def _backbone(
+    recipe: Recipe, num_classes: int, *, weights: str | None, run: Path | None
+) -> nn.Module:
+    """The backbone of a recipe, with these weights or those of a finished run."""
+    own: dict[str, Any] = {
+        "num_classes": num_classes,
+        "num_frames": recipe.num_frames,
+        "size": recipe.size,
+    }
+    if taken := sorted({*own, "weights", "name", "family"} & set(recipe.backbone_sizes)):
+        raise InputError(
+            f"backbone_sizes has {taken[0]}, which is a setting of its own or follows from the "
+            "data; take it out of the table"
+        )
+    # Lists, which is what TOML and JSON know, are tuples to the backbones.
+    sizes: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in recipe.backbone_sizes.items()
     }
-
-
-def _is_hub_id(start: str) -> bool:
-    return re.fullmatch(r"[\w-]+/[\w.-]+", start) is not None and not Path(start).exists()
+    try:
+        if run is None:
+            return backbone(recipe.backbone, weights=weights, **own, **sizes)
+        if (run / CONFIG).exists() and recipe.backbone in FAMILIES:
+            return saved_transformer(run, run / BACKBONE, family=recipe.backbone, **own, **sizes)
+        return backbone(recipe.backbone, weights=run / BACKBONE, **own, **sizes)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"backbone_sizes {recipe.backbone_sizes} do not suit {recipe.backbone}: {error}"
+        ) from error
 
 
 def _learns(module: FrontEnd) -> bool:

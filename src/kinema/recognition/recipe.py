@@ -26,6 +26,7 @@ _LOWEST = {
     "num_frames": 1,
     "frame_stride": 0,
     "size": 8,
+    "test_size": 8,
     "num_views": 1,
     "num_crops": 1,
     "num_epochs": 1,
@@ -72,6 +73,8 @@ class Recipe:
         short_side: least and greatest shorter side to which frames are resized in training
             before they are cropped; by default as `kinema.datasets.augmentation` has it.
         flip: mirror half of the clips in training; no, where left and right make classes.
+        test_size: side of the crops in evaluation; None for `size`. A network of convolutions takes
+            another than it learned with.
         num_views: clips spread over a video in evaluation.
         num_crops: crops spread over the longer side of each in evaluation, 1 to 3.
         optimiser: "sgd" (momentum) or "adamw".
@@ -117,6 +120,7 @@ class Recipe:
     start: str = ""
     short_side: tuple[int, ...] = ()
     flip: bool = True
+    test_size: int | None = None
     num_views: int = 1
     num_crops: int = 1
     optimiser: str = "sgd"

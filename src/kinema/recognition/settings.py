@@ -53,7 +53,7 @@ def typed(name: str, type_: Any, value: Any) -> Any:
         if isinstance(value, str):
             return value
         raise InputError(f"{name} is {value!r}; give a word")
-    if kind == "int":
+    if kind in ("int", "int | None"):
         if _is_number(value, int):
             return value
         raise InputError(f"{name} is {value!r}; give a whole number")

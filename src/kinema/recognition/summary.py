@@ -1,6 +1,5 @@
 """What a finished run says of itself in one look."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ def summary_of(
     num_classes: int,
     num_processes: int,
     device: str,
-    broken_clips: Sequence[str],
 ) -> dict[str, Any]:
     """Sum up a run from its journal in `folder`; times are in seconds, shares in [0, 1]."""
     steps, epochs = (read_lines(folder / name) for name in (METRICS, EPOCHS))
@@ -34,6 +32,6 @@ def summary_of(
         "device": device,
         "seconds": seconds,
         "share_waiting_for_data": sum(e["seconds_waited"] for e in steps) / max(seconds, 1e-9),
-        "broken_clips": list(broken_clips),
+        "broken_clips": list(dict.fromkeys(e for line in epochs for e in line["broken_clips"])),
         "last_epoch": epochs[-1],
     }

@@ -173,22 +173,25 @@ class _FineTuning:
 
     def finish(self) -> dict[str, Any]:
         """Write what was learned and return the summary, which the main process writes."""
-        summary = summary_of(
-            self.folder,
-            self.model,
-            num_steps=self.step,
-            num_clips=len(self.clips),
-            num_classes=len(self.classes),
-            num_processes=self.accelerator.num_processes,
-            device=self.accelerator.device.type,
-            broken_clips=self.clips.errors,
-        )
+        from accelerate.utils import broadcast_object_list
+
+        summary: dict[str, Any] = {}
         if self.journal:
             self.journal.close()
             save_weights(self.learner.kept, self.folder)
+            summary = summary_of(
+                self.folder,
+                self.model,
+                num_steps=self.step,
+                num_clips=len(self.clips),
+                num_classes=len(self.classes),
+                num_processes=self.accelerator.num_processes,
+                device=self.accelerator.device.type,
+            )
             with replacing(self.folder / SUMMARY) as path:
                 path.write_text(json.dumps(summary, indent=2) + "\n")
-        self.accelerator.wait_for_everyone()
+        # The others have no journal to read; they wait here for what the main process says.
+        (summary,) = broadcast_object_list([summary])
         return summary
 
     def _take_step(self, batches: Iterator[dict[str, Any]]) -> tuple[dict[str, Any], Tensor]:
@@ -238,10 +241,14 @@ class _FineTuning:
 
     def _end_epoch(self, epoch: int, attention: Tensor) -> None:
         """Test, where it is time to, and write the line of the epoch."""
+        from accelerate.utils import gather_object
+
         every, last = self.recipe.epochs_between_tests, epoch + 1 == self.recipe.num_epochs
         line: dict[str, Any] = {"step": self.step, "epoch": epoch + 1}
         if every and (last or (epoch + 1) % every == 0):
             line |= self._test()
+        # Those met since the run was last started, by any process.
+        line["broken_clips"] = sorted(set(gather_object(list(self.clips.errors))))
         if self.journal:
             lines = read_lines(self.folder / METRICS)[-self.order.num_steps :]
             for name in ("loss", "variation", "top1"):
@@ -251,8 +258,13 @@ class _FineTuning:
 
     def _test(self) -> dict[str, float]:
         """Score what would be kept now on the test clips, shared out over the processes."""
+        from accelerate.utils import broadcast, gather_object
+
         accelerator = self.accelerator
         assert self.test_clips is not None
+        # Each process has running statistics of its own; what is kept are the main process's.
+        for buffer in self.learner.kept.buffers():
+            broadcast(buffer)
         part = predict(
             self.learner.kept,
             self.test_clips,
@@ -262,8 +274,6 @@ class _FineTuning:
             process=accelerator.process_index,
             num_processes=accelerator.num_processes,
         )
-        from accelerate.utils import gather_object
-
         parts = gather_object([part])
         scores = score(
             torch.cat([each.probabilities for each in parts]),

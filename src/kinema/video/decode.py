@@ -14,7 +14,7 @@ from kinema.errors import InputError
 from kinema.video import pyav, torchcodec
 from kinema.video.clip import Clip
 from kinema.video.container import damaged, open_video
-from kinema.video.packets import scan_packets
+from kinema.video.packets import PacketTable, scan_packets
 from kinema.video.picture import Size, resized, target_size
 from kinema.video.sampling import uniform_indices
 
@@ -28,6 +28,8 @@ def read_video(
     indices: Indices | None = None,
     num_frames: int | None = None,
     size: Size | None = None,
+    start: float | None = None,
+    end: float | None = None,
     backend: Backend = "auto",
 ) -> Clip:
     """Read all frames of a video, or chosen ones.
@@ -43,16 +45,18 @@ def read_video(
         num_frames: frames to read, spread evenly (`uniform_indices`); a video with fewer
             repeats its last frame.
         size: resize to `(height, width)`, or to this shorter side keeping the shape.
+        start, end: seconds from the first frame; only frames with start <= t < end, by their own
+            times, are seen, and `indices` and `num_frames` are of these alone.
         backend: "auto" is "pyav". "torchcodec" decodes with torchcodec what it decodes to
             identical frames (H.264, HEVC, VP8, VP9, AV1 in 8 bits, progressive, with even
             sides), the rest with PyAV.
 
     Returns:
-        The clip; its frames are `(T, 3, H, W)` uint8.
+        The clip; its frames are `(T, 3, H, W)` uint8, its indices and seconds those of the file.
 
     Raises:
         InputError: there is no such video, it is cut off or damaged, it has fewer frames than
-            the indices say, or an argument is out of range.
+            the indices say or none between start and end, or an argument is out of range.
     """
     path = Path(path)
     if backend not in ("auto", "pyav", "torchcodec"):
@@ -73,17 +77,16 @@ def read_video(
         )
     decode = torchcodec.decode_chosen if use_torchcodec else pyav.decode_chosen
 
-    frame_count = table.num_frames
-    chosen = _checked(path, indices, frame_count)
+    part = partial(_part, path, table, start=start, end=end)
+    chosen = _checked(path, indices, part(table.num_frames))
     try:
         frames = _collect(path, chosen, size, decode(path, table, sorted(set(chosen))))
     except pyav.FewerFramesError as fewer:
         # The packets promised frames that no decoder shows, such as those in front of the first
         # keyframe. Choose again among the ones that exist.
-        frame_count = fewer.num_frames
-        if frame_count == 0:
+        if fewer.num_frames == 0:
             raise damaged(path, "no frame of it can be decoded") from None
-        chosen = _checked(path, indices, frame_count)
+        chosen = _checked(path, indices, part(fewer.num_frames))
         pictures = pyav.decode_chosen(path, table, sorted(set(chosen)), may_seek=False)
         frames = _collect(path, chosen, size, pictures)
     return Clip(
@@ -94,7 +97,21 @@ def read_video(
     )
 
 
-def _checked(path: Path, indices: Indices, num_frames: int) -> list[int]:
+def _part(
+    path: Path, table: PacketTable, num_frames: int, *, start: float | None, end: float | None
+) -> range:
+    part = table.between(num_frames, start, end)
+    if not part:
+        raise InputError(
+            f"{path} has {num_frames} frames at {table.frames_per_second:g} a second, and none "
+            f"from {start or 0.0:g} s to {'its end' if end is None else f'{end:g} s'}; check the "
+            "video and the times"
+        )
+    return part
+
+
+def _checked(path: Path, indices: Indices, part: range) -> list[int]:
+    num_frames = len(part)
     chosen = [int(i) for i in (indices(num_frames) if callable(indices) else indices)]
     if not chosen:
         raise InputError(f"no frames of {path} are asked for, expected at least one index")
@@ -104,7 +121,7 @@ def _checked(path: Path, indices: Indices, num_frames: int) -> list[int]:
             f"{path} has {num_frames} frames, so index {wrong[0]} is not one of them; "
             f"expected 0 to {num_frames - 1}"
         )
-    return chosen
+    return [part[i] for i in chosen]
 
 
 def _collect(

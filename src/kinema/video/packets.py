@@ -16,6 +16,9 @@ from av.video.stream import VideoStream
 
 from kinema.video.container import average_rate, damaged, open_video
 
+# Times that were frame numbers once must come back as them, in spite of rounding. In frames.
+_SLACK = 1e-3
+
 
 @dataclass(frozen=True)
 class PacketTable:
@@ -43,6 +46,22 @@ class PacketTable:
         if self.timestamps is None:
             return index / self.frames_per_second
         return float((self.timestamps[index] - self.timestamps[0]) * self.time_base)
+
+    def between(self, num_frames: int, start: float | None, end: float | None) -> range:
+        """Of the first `num_frames` frames, those with start <= seconds < end; None is no bound.
+
+        A span shorter than the gap between two frames gets the one that follows.
+        """
+        slack = _SLACK / self.frames_per_second
+        first, stop = (
+            bound
+            if seconds is None
+            else bisect.bisect_left(range(num_frames), seconds - slack, key=self.seconds)
+            for seconds, bound in ((start, 0), (end, num_frames))
+        )
+        if stop == first < num_frames and end is not None and end >= (start or 0.0):
+            stop += 1
+        return range(first, max(first, stop))
 
     def index_at(self, timestamp: int | None) -> int | None:
         """Index of the frame with this timestamp, None where there is none."""

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from kinema.files import output_folder, replacing
+from kinema.files import output_folder, save_tensors
 from kinema.sprites.models import FRAME_SIZE, NUM_FRAMES
 from kinema.sprites.render import render
 from kinema.sprites.scenes import Scenes, sample_scenes
@@ -104,9 +103,8 @@ def latent_pool(
         if not _made_with(path, made_with):
             video = render(drawn, num_frames=NUM_FRAMES, height=FRAME_SIZE, width=FRAME_SIZE).video
             with torch.autocast(autoencoder.device.type, torch.bfloat16):
-                encoded = encode_video(autoencoder, video).half().cpu().contiguous()
-            with replacing(path) as temporary:
-                save_file({"latents": encoded}, temporary, {"made_with": made_with})
+                encoded = encode_video(autoencoder, video).half()
+            save_tensors(path, {"latents": encoded}, {"made_with": made_with})
         with safe_open(path, "pt") as shard:
             latents.append(shard.get_tensor("latents"))
         scenes.append(drawn)

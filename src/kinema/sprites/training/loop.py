@@ -18,14 +18,13 @@ from typing import Any, Protocol, cast
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from kinema.errors import InputError
-from kinema.files import output_folder, replacing
+from kinema.files import output_folder, replacing, save_tensors
 from kinema.sprites.training.recipe import Recipe
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -205,8 +204,7 @@ def _save(
     metadata = {"step": str(step), "recipe": json.dumps(asdict(recipe))}
     if commit:
         metadata["commit"] = commit
-    with replacing(folder / CHECKPOINT) as path:
-        save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata)
+    save_tensors(folder / CHECKPOINT, tensors, metadata)
 
 
 def _resume(
