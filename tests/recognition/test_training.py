@@ -223,9 +223,20 @@ def test_two_processes_finish_after_a_single_epoch(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     (line,) = read_lines(tmp_path / "run" / "epochs.jsonl")
     assert summary["last_epoch"] == line
-    # What was tested is what was kept: batch norms of each process saw other clips.
     kept = evaluate(tmp_path / "run", device="cpu")
     assert line["test_top1"] == pytest.approx(kept.scores.top1)
+
+
+def test_all_processes_test_with_the_main_ones_batch_norms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process has running statistics of its own clips, and those of one are kept."""
+    shared: list[torch.Tensor] = []
+    monkeypatch.setattr("accelerate.utils.broadcast", shared.append)
+    run(replace(CONVOLUTIONAL, num_epochs=1, epochs_between_tests=1), tmp_path / "run")
+    model = load_model(read_run(tmp_path / "run"))
+    assert [each.shape for each in shared] == [each.shape for each in model.buffers()]
+    assert any(name.endswith("running_mean") for name, _ in model.named_buffers())
 
 
 def test_accumulated_batches_teach_what_one_large_batch_teaches(tmp_path: Path) -> None:
