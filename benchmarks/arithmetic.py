@@ -8,7 +8,7 @@ with each of `--values`, the ways to use a value embedding.
 
     python benchmarks/arithmetic.py --json docs/results/arithmetic.json
     python benchmarks/arithmetic.py --pipelines sprites-animatediff --prompts 2 --seeds 1
-    python benchmarks/arithmetic.py --blocks all
+    python benchmarks/arithmetic.py --blocks all --value-form coarse
 """
 
 import argparse
@@ -28,6 +28,7 @@ from transfer import write_report
 from kinema.compare import PRECISIONS, Reference, open_prompts, travelling_references
 from kinema.measure import displacement_cosine, judge, path_error
 from kinema.motion_inversion import PRESETS, VALUE_MODES, Motion, generate, invert
+from kinema.motion_inversion.parameters import VALUE_FORMS
 from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
 
 PAIRS = (("right", "up"), ("down-left", "right"), ("circle-clockwise", "up"))
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--values", nargs="+", choices=VALUE_MODES, default=DEFAULT_VALUES)
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of sampling")
     parser.add_argument("--blocks", default="paper", help="which get embeddings")
+    parser.add_argument("--value-form", choices=VALUE_FORMS, default="full", help="of embeddings")
     arguments = parser.parse_args()
 
     references = {each.name.partition("-")[2]: each for each in travelling_references()}
@@ -98,6 +100,7 @@ def main() -> None:
             prompts=open_prompts(arguments.prompts),
             num_seeds=arguments.seeds,
             blocks=arguments.blocks,
+            value_form=arguments.value_form,
         )
 
 
@@ -105,7 +108,7 @@ def _trial(
     pipe: Any, pair: Sequence[Reference], arguments: argparse.Namespace
 ) -> list[tuple[tuple[str, str], dict[str, float]]]:
     """Learn a pair of motions and judge every case and use on every prompt and seed."""
-    settings = replace(PRESETS["default"], blocks=arguments.blocks, inversion_steps=0)
+    settings = replace(PRESETS["default"], blocks=arguments.blocks, value=arguments.value_form)
     a, b = (
         invert(pipe, each.video, prompt=each.prompt, settings=settings, seed=0, progress=False)
         for each in pair
