@@ -199,7 +199,8 @@ class _FineTuning:
         recipe, accelerator = self.recipe, self.accelerator
         began, waited = time.monotonic(), 0.0
         epoch = self.step / self.order.num_steps
-        _seed(recipe.seed, self.step, accelerator.process_index)
+        stream = seeded(recipe.seed, self.step, accelerator.process_index)
+        torch.manual_seed(stream.initial_seed())
         rate = relative_rate(recipe, epoch)
         for group in self.optimiser.param_groups:
             group["lr"] = group["highest_lr"] * rate
@@ -296,8 +297,3 @@ class _FineTuning:
     def _save(self) -> None:
         if self.accelerator.is_main_process:
             save_checkpoint(self.folder, self.learner, self._progress())
-
-
-def _seed(*numbers: int) -> None:
-    """Set torch's random states to a stream that is these numbers' own."""
-    torch.manual_seed(seeded(*numbers).initial_seed())
