@@ -1,5 +1,7 @@
 """The shared tests of every supported class of models: what a motion does on it, and undoes."""
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -7,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from kinema.errors import InputError
-from kinema.motion_inversion.attachment import Attachment, Usage, detach
+from kinema.motion_inversion.attachment import Attachment, detach
+from kinema.motion_inversion.attention import MotionAttention
 from kinema.motion_inversion.parameters import (
     QUERY_KEY,
     QUERY_KEY_GRID,
@@ -17,11 +20,13 @@ from kinema.motion_inversion.parameters import (
     new_embeddings,
 )
 from kinema.motion_inversion.sites import Site, find_sites
+from kinema.motion_inversion.usage import Usage
 from tests.motion_inversion.tiny import (
     LATENT_SIZE,
     TINY,
     Tiny,
     each_tiny,
+    ip_adapter,
     output,
     random_embeddings,
 )
@@ -433,7 +438,9 @@ def test_what_stands_in_the_way_is_refused_in_a_sentence():
     with pytest.raises(InputError, match="unfuse_qkv_projections"):
         Attachment(model, tensors, sites, RAW)
     attention.fused_projections = False
-    assert all(model.get_submodule(site.name).processor is not None for site in sites)
+    assert not any(
+        isinstance(model.get_submodule(site.name).processor, MotionAttention) for site in sites
+    )
     assert not model._forward_pre_hooks
 
 
@@ -530,34 +537,83 @@ def test_a_usage_that_makes_no_sense_is_refused(usage: dict[str, Any], sentence:
         Usage(**usage)
 
 
-def _ip_adapter(model: Any) -> dict[str, Any]:
-    """Weights of an IP-Adapter in the form in which they are published."""
-    crossing = [
-        module
-        for name, module in model.named_modules()
-        if name.endswith("attn2") and "motion_modules" not in name
-    ]
-    generator = torch.Generator().manual_seed(0)
-    layers = {
-        f"{2 * index + 1}.to_{which}_ip.weight": torch.randn(
-            module.inner_dim, module.cross_attention_dim, generator=generator
-        )
-        for index, module in enumerate(crossing)
-        for which in "kv"
-    }
-    projection = {
-        "proj.weight": torch.randn(4 * 8, 6, generator=generator),
-        "proj.bias": torch.zeros(4 * 8),
-        "norm.weight": torch.ones(8),
-        "norm.bias": torch.zeros(8),
-    }
-    return {"image_proj": projection, "ip_adapter": layers}
+@pytest.mark.parametrize("unload", [False, True])
+def test_an_ip_adapter_loaded_or_unloaded_under_a_motion_is_noticed(unload: bool):
+    """diffusers makes all processors of the model anew, by their classes."""
+    from diffusers.loaders.ip_adapter import IPAdapterMixin
+
+    tiny = TINY[1]
+    model: Any = tiny.model(torch.float32)
+    inputs = tiny.inputs(torch.float32)
+    base, sites = output(model, inputs), find_sites(model)
+    tensors = _embeddings(sites, tiny)
+
+    class Pipeline(IPAdapterMixin):
+        unet = model
+
+    def load() -> None:
+        model._load_ip_adapter_weights([ip_adapter(model)], low_cpu_mem_usage=False)
+
+    if unload:
+        load()
+    attachment = Attachment(model, tensors, sites, RAW)
+    Pipeline().unload_ip_adapter() if unload else load()
+    picture = torch.randn(2, 1, 6)
+    with_picture = inputs | {"added_cond_kwargs": {"image_embeds": [picture]}}
+    with pytest.raises(InputError, match="was replaced while a motion was attached"):
+        output(model, inputs if unload else with_picture)
+    attachment.detach()
+    kinds = {type(model.get_submodule(site.name).processor).__name__ for site in sites}
+    assert kinds == {"AttnProcessor2_0"}
+    if not unload:
+        Pipeline().unload_ip_adapter()
+    assert torch.equal(output(model, inputs), base)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_model_dropped_under_a_motion_is_freed(compiled: bool):
+    tiny = TINY[4]
+    model = tiny.model(torch.float32)
+    sites = find_sites(model)
+    called = torch.compile(model, backend="eager") if compiled else model
+    Attachment(called, _embeddings(sites, tiny), sites, RAW)
+    output(model, tiny.inputs(torch.float32))
+    alive = weakref.ref(model)
+    del model, called
+    gc.collect()
+    assert alive() is None
+
+
+def test_without_guidance_every_video_follows_the_prompt():
+    tiny = TINY[1]
+    model = tiny.model()
+    inputs = tiny.inputs(batch_size=4)
+    sites = find_sites(model)
+    tensors = _embeddings(sites, tiny)
+    pipe: Any = _Pipeline(model, 10)
+
+    def made(usage: Usage, num_videos: int | None = None) -> Tensor:
+        attachment = Attachment(pipe, tensors, sites, usage)
+        attachment.num_videos = num_videos
+        found = output(model, inputs)
+        attachment.detach()
+        return found
+
+    conditional = Usage(value="raw", branch="conditional")
+    everywhere, half = made(RAW), made(conditional)
+    assert not torch.allclose(everywhere, half)
+    assert torch.equal(made(conditional, num_videos=2), half)
+    assert torch.equal(made(conditional, num_videos=4), everywhere)
+    pipe.do_classifier_free_guidance = False
+    assert torch.equal(made(conditional), everywhere)
+    pipe.do_classifier_free_guidance = True
+    assert torch.equal(made(conditional), half)
 
 
 def test_an_ip_adapter_and_a_motion_go_together():
     tiny = TINY[1]
     model: Any = tiny.model(torch.float32)
-    model._load_ip_adapter_weights([_ip_adapter(model)], low_cpu_mem_usage=False)
+    model._load_ip_adapter_weights([ip_adapter(model)], low_cpu_mem_usage=False)
     picture = torch.randn(2, 1, 6, generator=torch.Generator().manual_seed(5))
     inputs = tiny.inputs(torch.float32) | {"added_cond_kwargs": {"image_embeds": [picture]}}
     base, sites = output(model, inputs), find_sites(model)

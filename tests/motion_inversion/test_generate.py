@@ -1,14 +1,19 @@
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from kinema.errors import InputError
 from kinema.motion_inversion import Motion, Origin, find_sites, generate
+from kinema.motion_inversion.denoising import default_size
 from kinema.motion_inversion.origin import attentions_of
 from kinema.motion_inversion.parameters import new_embeddings
 from kinema.motion_inversion.sites import denoiser
 from tests.motion_inversion.clip import PROMPT
+from tests.motion_inversion.tiny import TINY
 
 FAST = {"num_steps": 2, "num_frames": 4}
 
@@ -158,6 +163,8 @@ def test_what_cannot_be_made_is_refused(pipelines: dict[str, Any]):
         ({"motion": _motion(other)}, "learned on a UNet3DConditionModel and this is a UNetMotion"),
         ({"num_frames": 40}, "num_frames is 40 and this model has positions for 32"),
         ({"num_steps": 0}, "num_steps is 0"),
+        ({"num_steps": "3"}, "num_steps is '3'; expected a whole number"),
+        ({"guidance": "strong"}, "guidance is 'strong'; expected a number"),
         ({"size": (60, 64)}, "size is 60x64"),
         ({"motion": motion, "noise": "blend"}, "kept without inverted latents"),
         ({"noise": "blend"}, "noise is 'blend' without a motion"),
@@ -169,6 +176,8 @@ def test_what_cannot_be_made_is_refused(pipelines: dict[str, Any]):
     ):
         with pytest.raises(InputError, match=sentence):
             generate(pipe, PROMPT, **{**FAST, **arguments})
+    with pytest.raises(InputError, match="this is a UNetMotionModel; give its pipeline"):
+        generate(pipe.unet, PROMPT)
     assert not denoiser(pipe)._forward_pre_hooks
 
 
@@ -196,6 +205,89 @@ def test_a_batch_makes_the_videos_that_are_made_alone(pipelines: dict[str, Any])
     torch.testing.assert_close(one, videos[1:2], atol=1e-4, rtol=0)
 
 
+def test_the_conditional_branch_of_a_batch_without_guidance_is_all_of_it(pipe: Any):
+    arguments: dict[str, Any] = {**FAST, "guidance": 1.0}
+    plain = generate(pipe, PROMPT, seed=[1, 2, 3], **arguments)
+    arguments |= {"motion": _motion(pipe)}
+    moved = generate(pipe, PROMPT, seed=[1, 2, 3], **arguments)
+    found = generate(pipe, PROMPT, seed=[1, 2, 3], branch="conditional", **arguments)
+    assert torch.equal(found, moved)
+    even = generate(pipe, PROMPT, seed=[1, 2], branch="conditional", **arguments)
+    for video, same, other in zip(even, moved, plain, strict=False):
+        torch.testing.assert_close(video, same, atol=1e-4, rtol=0)
+        assert not torch.allclose(video, other, atol=1e-3)
+
+
+def test_the_conditional_branch_of_a_batch_is_that_of_each_video(pipelines: dict[str, Any]):
+    pipe = pipelines["animatediff"]
+    arguments = {**FAST, "motion": _motion(pipe), "guidance": 3.0, "branch": "conditional"}
+    videos = generate(pipe, PROMPT, seed=[1, 2, 3], **arguments)
+    for video, seed in zip(videos, (1, 2, 3), strict=True):
+        alone = generate(pipe, PROMPT, seed=seed, **arguments)
+        torch.testing.assert_close(video, alone, atol=1e-4, rtol=0)
+
+
+def _image_to_video() -> Any:
+    """A tiny StableVideoDiffusionPipeline."""
+    from diffusers import (
+        AutoencoderKLTemporalDecoder,
+        EulerDiscreteScheduler,
+        StableVideoDiffusionPipeline,
+    )
+    from transformers import (
+        CLIPImageProcessor,
+        CLIPVisionConfig,
+        CLIPVisionModelWithProjection,
+    )
+
+    torch.manual_seed(0)
+    return StableVideoDiffusionPipeline(
+        vae=AutoencoderKLTemporalDecoder(
+            block_out_channels=[32, 64], down_block_types=["DownEncoderBlock2D"] * 2
+        ),
+        image_encoder=CLIPVisionModelWithProjection(
+            CLIPVisionConfig(
+                hidden_size=32,
+                projection_dim=8,
+                num_hidden_layers=1,
+                num_attention_heads=4,
+                intermediate_size=37,
+                image_size=224,
+                patch_size=32,
+            )
+        ),
+        unet=TINY[3].model(torch.float32),
+        scheduler=EulerDiscreteScheduler(prediction_type="v_prediction", use_karras_sigmas=True),
+        feature_extractor=CLIPImageProcessor(crop_size=32, size=32),
+    )
+
+
+def test_a_pipeline_that_takes_an_image_makes_a_video_and_says_what_it_does_not_take():
+    pipe = _image_to_video()
+    arguments = {"num_steps": 1, "size": (16, 32), "image": Image.new("RGB", (32, 16), "red")}
+    video = generate(pipe, None, **arguments)
+    assert video.shape == (5, 3, 16, 32)
+    ends = {"min_guidance_scale": 1.0, "max_guidance_scale": 1.0}
+    assert not torch.equal(generate(pipe, None, **arguments, **ends), video)
+    with pytest.raises(InputError, match=r"guidance is 3.0 and .*; give min_guidance_scale and ma"):
+        generate(pipe, None, guidance=3.0, **arguments)
+    with pytest.raises(InputError, match="prompt is 'a' and a StableVideoDiffusionPipeline takes"):
+        generate(pipe, "a", **arguments)
+    assert default_size(pipe) == (576, 1024)
+
+
+def test_unasked_sizes_are_those_of_the_pipelines(pipelines: dict[str, Any]):
+    import inspect
+
+    from diffusers import I2VGenXLPipeline, StableVideoDiffusionPipeline
+
+    for kind, index in ((I2VGenXLPipeline, 2), (StableVideoDiffusionPipeline, 3)):
+        given = inspect.signature(kind.__call__).parameters
+        pipe = SimpleNamespace(components={"unet": TINY[index].model(torch.float32)})
+        assert default_size(pipe) == (given["height"].default, given["width"].default)
+    assert default_size(pipelines["animatediff"]) == (64, 64)
+
+
 @pytest.mark.parametrize(
     ("prompt", "seed", "sentence"),
     [
@@ -204,6 +296,9 @@ def test_a_batch_makes_the_videos_that_are_made_alone(pipelines: dict[str, Any])
         ([], 0, "prompt is a list of 0"),
         ("a", (), "seed is a list of 0"),
         (None, [0, 1], "seed is a list of 2 and there are no prompts"),
+        ("a", None, "seed is None; expected a whole number"),
+        ("a", [0, 1.5], "seed is 1.5; expected a whole number"),
+        ("a", np.arange(2), r"seed is array\(\[0, 1\]\); expected a whole number"),
     ],
 )
 def test_lists_that_do_not_go_together_are_refused(

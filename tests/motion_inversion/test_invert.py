@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -20,19 +21,31 @@ from kinema.motion_inversion import (
     InversionSettings,
     InversionStep,
     Motion,
+    fitted_reference,
     generate,
     invert,
 )
 from kinema.motion_inversion.denoising import denoiser_of, latents_of
+from kinema.motion_inversion.learner import Learner, computing_dtype
+from kinema.motion_inversion.origin import origin_of
 from kinema.motion_inversion.recompute import recomputing
 from kinema.motion_inversion.sites import denoiser
+from kinema.sprites import animatediff, text_to_video
 from tests.motion_inversion.clip import PROMPT, QUICK, moving_square
-from tests.motion_inversion.tiny import TINY, output
+from tests.motion_inversion.tiny import TINY, ip_adapter, output
 
 
 def _invert(pipe: Any, settings: InversionSettings = QUICK, **arguments: Any) -> Motion:
     given = {"prompt": PROMPT, "settings": settings, "progress": False} | arguments
     return invert(pipe, given.pop("video", moving_square()), **given)
+
+
+def _learner(pipe: Any, settings: InversionSettings) -> Learner:
+    """As `invert` makes it."""
+    reference = fitted_reference(pipe, moving_square())
+    latents = latents_of(pipe, reference.video)
+    origin = origin_of(pipe, latents, reference, prompt=PROMPT, settings={}, seed=0)
+    return Learner(pipe, denoiser_of(pipe, PROMPT), latents, origin, settings, 0, None)
 
 
 def _bytes(motion: Motion, folder: Path) -> bytes:
@@ -151,14 +164,71 @@ def test_every_setting_learns_something_of_its_own(
 
 
 def test_accumulated_batches_are_one_large_batch_of_as_many_levels(pipelines: dict[str, Any]):
-    """Not the same levels, but the same size of step: means, not sums."""
-    pipe = pipelines["animatediff"]
-    parts = _invert(pipe, dataclasses.replace(QUICK, num_steps=1, accumulation=3))
-    whole = _invert(pipe, dataclasses.replace(QUICK, num_steps=1, batch_size=3))
-    for name, tensor in parts.tensors.items():
-        # AdamW's first step is the learning rate wherever there is a gradient.
-        assert tensor.abs().max() == pytest.approx(0.02, rel=1e-3)
-        assert whole.tensors[name].abs().max() == pytest.approx(0.02, rel=1e-3)
+    """Not the same levels, but gradients and losses of the same size: means, not sums."""
+
+    def learned(**change: int) -> tuple[float, float]:
+        # Levels so close together that it hardly matters which are drawn.
+        settings = dataclasses.replace(
+            QUICK, num_steps=1, noise_levels=(0.9, 0.9001), noise_power=0.0, **change
+        )
+        learner = _learner(pipelines["animatediff"], settings)
+        with learner.on_the_model():
+            loss = learner.step()
+        gradients = [tensor.grad for tensor in learner.progress.tensors.values()]
+        return loss, sum(g.square().sum().item() for g in gradients if g is not None) ** 0.5
+
+    (loss, norm), (whole_loss, whole_norm) = learned(accumulation=3), learned(batch_size=3)
+    assert loss == pytest.approx(whole_loss, rel=0.2)
+    assert norm == pytest.approx(whole_norm, rel=0.5)
+
+
+def test_a_float16_model_is_learned_on_with_gradients_that_do_not_vanish(
+    untrained_weights: Path, tmp_path: Path
+):
+    pipe = text_to_video(weights=untrained_weights, dtype=torch.float16)
+    learner = _learner(pipe, QUICK)
+    with learner.on_the_model():
+        assert learner.step() > 0
+    assert learner.progress.scaler.get_scale() > 1
+    for name, tensor in learner.progress.tensors.items():
+        assert tensor.dtype == torch.float32
+        assert tensor.grad is not None
+        assert (tensor.grad == 0).float().mean() < 0.02, name
+        assert (tensor.detach() == 0).float().mean() < 0.02, name
+    # What scales the gradients is part of a checkpoint.
+    checkpoint = tmp_path / "run.safetensors"
+    _invert(pipe, dataclasses.replace(QUICK, num_steps=1), checkpoint=checkpoint)
+    assert _same(_invert(pipe, resume_from=checkpoint), _invert(pipe))
+
+
+def test_a_step_that_overflowed_is_not_counted_as_one_after_resuming(
+    untrained_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pipe = text_to_video(weights=untrained_weights, dtype=torch.float16)
+    scaler = functools.partial(torch.amp.GradScaler, init_scale=2.0**28)
+    monkeypatch.setattr("torch.amp.GradScaler", scaler)
+    checkpoint = tmp_path / "run.safetensors"
+    settings = dataclasses.replace(QUICK, num_steps=8)
+    first = _invert(pipe, dataclasses.replace(settings, num_steps=2), checkpoint=checkpoint)
+    assert not any(tensor.any() for tensor in first.tensors.values())
+    whole = _invert(pipe, settings)
+    assert any(tensor.any() for tensor in whole.tensors.values())
+    assert _same(_invert(pipe, settings, resume_from=checkpoint), whole)
+    _invert(pipe, dataclasses.replace(settings, num_steps=7), checkpoint=checkpoint)
+    assert _same(_invert(pipe, settings, resume_from=checkpoint), whole)
+
+
+def test_the_dtype_of_a_precision():
+    half, full = torch.float16, torch.float32
+    assert computing_dtype("model", half, on_cpu=False) == half
+    assert computing_dtype("float16", full, on_cpu=False) == half
+    assert computing_dtype("float16", full, on_cpu=True) == full
+    assert computing_dtype("bfloat16", full, on_cpu=True) == torch.bfloat16
+    assert computing_dtype("float32", full, on_cpu=False) == full
+    sentence = "precision is 'float32' and the model is loaded in float16; load it in float32, or"
+    for on_cpu in (False, True):
+        with pytest.raises(InputError, match=sentence):
+            computing_dtype("float32", half, on_cpu=on_cpu)
 
 
 def test_checkpointing_gradients_changes_memory_and_nothing_else(pipe: Any):
@@ -333,6 +403,20 @@ def test_a_checkpoint_of_something_else_is_refused(pipelines: dict[str, Any], tm
     ):
         with pytest.raises(InputError, match=sentence):
             _invert(pipe, **{"settings": short, "resume_from": checkpoint} | arguments)
+    attention = torch.zeros(4, 64, 64)
+    attention[:, 24:40] = 1
+    weighted = tmp_path / "weighted.safetensors"
+    _invert(pipe, short, attention=attention, checkpoint=weighted)
+    for path, given in (
+        (checkpoint, attention),
+        (weighted, None),
+        (weighted, 1 - attention),
+    ):
+        with pytest.raises(InputError, match="another inversion: attention_sha256 is"):
+            _invert(pipe, short, attention=given, resume_from=path)
+    assert _invert(pipe, short, attention=attention, resume_from=weighted).origin.settings[
+        "attention_sha256"
+    ]
     checkpoint.write_bytes(checkpoint.read_bytes()[:-10])
     with pytest.raises(InputError, match="no checkpoint of an inversion, or only part of one"):
         _invert(pipe, short, resume_from=checkpoint)
@@ -383,13 +467,33 @@ def test_latte_learns_too():
         ({"checkpoint_every": 0}, "checkpoint_every is 0"),
         ({"video": torch.rand(40, 3, 64, 64), "num_frames": 33}, "has positions for 32"),
         ({"attention": torch.ones(9, 64, 64)}, "with 4 or 3 frames"),
+        ({"attention": -torch.ones(4, 64, 64)}, "holds values from -1 to -1; expected them in"),
+        ({"seed": None}, "seed is None; expected a whole number"),
+        (
+            {"settings": dataclasses.replace(QUICK, inversion_steps=2000)},
+            "inversion_steps is 2000 and this model was trained at 1000 noise levels",
+        ),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused(
     pipelines: dict[str, Any], arguments: dict[str, Any], sentence: str
 ):
+    steps: list[InversionStep] = []
     with pytest.raises(InputError, match=sentence):
-        _invert(pipelines["animatediff"], **arguments)
+        _invert(pipelines["animatediff"], callback=steps.append, **arguments)
+    assert steps == []  # before any work
+
+
+def test_models_that_are_to_be_told_more_than_a_prompt_are_refused(untrained_weights: Path):
+    pipe = animatediff(weights=untrained_weights)
+    pipe.unet._load_ip_adapter_weights([ip_adapter(pipe.unet)], low_cpu_mem_usage=False)
+    with pytest.raises(InputError, match="while an IP-Adapter is loaded"):
+        _invert(pipe)
+    pipe.unload_ip_adapter()
+    _invert(pipe, dataclasses.replace(QUICK, num_steps=1))
+    pipe.unet.register_to_config(addition_embed_type="text_time")  # as AnimateDiffSDXLPipeline's
+    with pytest.raises(InputError, match="addition_embed_type is 'text_time'"):
+        _invert(pipe)
 
 
 def test_models_that_motions_are_not_learned_on_are_refused():
@@ -433,6 +537,13 @@ def test_the_paper_preset_is_what_was_published():
         ({"noise_levels": (0.8, 0.2)}, "noise_levels is"),
         ({"patience": 0}, "patience is 0"),
         ({"precision": "int8"}, "precision is 'int8'"),
+        ({"num_steps": "3"}, "num_steps is '3'; expected a whole number"),
+        ({"coarse_factor": 1.5}, "coarse_factor is 1.5; expected a whole number"),
+        ({"patience": 2.5}, "patience is 2.5; expected a whole number"),
+        ({"learning_rate": None}, "learning_rate is None; expected a number"),
+        ({"weight_decay": float("nan")}, "weight_decay is nan; expected a finite number"),
+        ({"noise_levels": 0.5}, "noise_levels is 0.5; expected two shares"),
+        ({"noise_levels": (0.2,)}, r"noise_levels is \(0.2,\); expected two shares"),
     ],
 )
 def test_settings_out_of_range_are_refused(change: dict[str, Any], sentence: str):

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import functools
 import json
@@ -12,17 +13,18 @@ from torch import Tensor
 
 from kinema.errors import InputError
 from kinema.motion_inversion import Motion, Origin, Site, attach, find_sites
-from kinema.motion_inversion.attachment import Attachment, Usage
+from kinema.motion_inversion.attachment import Attachment
 from kinema.motion_inversion.origin import Attentions, attentions_of
 from kinema.motion_inversion.parameters import (
     QUERY_KEY,
-    QUERY_KEY_GRID,
     VALUE,
     VALUE_SPACE,
     VALUE_TIME,
     new_embeddings,
     site_value,
 )
+from kinema.motion_inversion.positions import ClipTime
+from kinema.motion_inversion.usage import Usage
 from tests.motion_inversion.tiny import LATENT_SIZE, TINY, Tiny, each_tiny, output
 
 UNET3D, UNET_MOTION, *_ = TINY
@@ -38,15 +40,20 @@ def _attentions(tiny: Tiny) -> Attentions:
     return attentions_of(tiny.model(torch.float32))
 
 
-def _motion(tiny: Tiny = UNET3D, *, seed: int = 0, latents: bool = False, **form: Any) -> Motion:
+def _motion(
+    tiny: Tiny = UNET3D,
+    *,
+    seed: int = 0,
+    num_frames: int = 5,
+    latents: bool = False,
+    **form: Any,
+) -> Motion:
     generator = torch.Generator().manual_seed(seed)
-    tensors = new_embeddings(
-        _sites(tiny), num_frames=tiny.num_frames, latent_size=LATENT_SIZE, **form
-    )
+    tensors = new_embeddings(_sites(tiny), num_frames=num_frames, latent_size=LATENT_SIZE, **form)
     origin = Origin(
         model_class=tiny.kind,
         attentions=_attentions(tiny),
-        num_frames=tiny.num_frames,
+        num_frames=num_frames,
         latent_size=LATENT_SIZE,
         model_id="some/model",
         frames_per_second=8.0,
@@ -58,7 +65,7 @@ def _motion(tiny: Tiny = UNET3D, *, seed: int = 0, latents: bool = False, **form
     return Motion(
         {name: torch.randn(t.shape, generator=generator) for name, t in tensors.items()},
         origin,
-        torch.randn(4, tiny.num_frames, *LATENT_SIZE, generator=generator) if latents else None,
+        torch.randn(4, num_frames, *LATENT_SIZE, generator=generator) if latents else None,
     )
 
 
@@ -196,44 +203,172 @@ def test_reversed_turns_velocities_round(form: str):
     assert _same(backwards.reversed(), motion)
 
 
-@pytest.mark.parametrize("grid", [False, True])
-def test_the_positions_of_a_model_turn_round_and_stretch_with_its_motion(grid: bool):
-    motion = _motion(UNET_MOTION, query_key_grid=grid)
-    kind = QUERY_KEY_GRID if grid else QUERY_KEY
+def _seen(motion: Motion, model: Any, num_frames: int) -> dict[str, Tensor]:
+    """What queries and keys of each block are shifted by, together with the model's positions."""
+    given: dict[str, Tensor] = {}
+    seen: dict[str, Tensor] = {}
+
+    def look(module: Any, args: tuple[Tensor, ...], *, block: str, projected: bool) -> None:
+        if projected:
+            # What diffusers' own block adds to what its attentions see.
+            positions = model.get_submodule(block).pos_embed.pe[0, :num_frames]
+            seen[block] = args[0] - given[block] + positions
+        else:
+            given[block] = args[0]
+
+    hooks = []
+    for site in _sites(UNET_MOTION):
+        attention = model.get_submodule(site.name)
+        for module, projected in ((attention, False), (attention.to_q, True)):
+            watch = functools.partial(look, block=site.block, projected=projected)
+            hooks.append(module.register_forward_pre_hook(watch))
+    with motion.on(model):
+        output(model, UNET_MOTION.inputs(torch.float32, num_frames=num_frames))
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def _drawn_out(lines: Tensor) -> Tensor:
+    """`(..., N, C)` with the mean of both neighbours between any two frames."""
+    out = lines.new_empty(*lines.shape[:-2], 2 * lines.shape[-2] - 1, lines.shape[-1])
+    out[..., ::2, :] = lines
+    out[..., 1::2, :] = (lines[..., 1:, :] + lines[..., :-1, :]) / 2
+    return out
+
+
+@pytest.mark.parametrize("form", ["all", "grid", "both"])
+def test_the_positions_of_a_model_turn_round_and_stretch_with_its_motion(form: str):
+    motion = _motion(UNET_MOTION, query_key_grid=form == "grid")
+    if form == "both":
+        motion = motion + _motion(UNET_MOTION, query_key_grid=True, seed=1)
     model: Any = UNET_MOTION.model(torch.float32)
     num_frames = motion.num_frames
-    backwards, longer = motion.reversed(), motion.resampled(2 * num_frames - 1)
-    names = [name for name in motion.tensors if name.startswith(kind)]
-    assert names
-    for name in names:
-        # What diffusers' own block adds to what its attentions see.
-        positions = model.get_submodule(name.partition("/")[2]).pos_embed.pe[0]
-        seen = motion.tensors[name] + positions[:num_frames]
-        torch.testing.assert_close(
-            backwards.tensors[name] + positions[:num_frames], seen.flip(-2), atol=1e-5, rtol=0
-        )
-        found = longer.tensors[name] + positions[: 2 * num_frames - 1]
-        torch.testing.assert_close(found[..., ::2, :], seen, atol=1e-5, rtol=0)
-        between = (seen[..., 1:, :] + seen[..., :-1, :]) / 2
-        torch.testing.assert_close(found[..., 1::2, :], between, atol=1e-5, rtol=0)
-    for name, tensor in motion.tensors.items():
-        if name.startswith(VALUE):  # debiased only when used
-            assert torch.equal(backwards.tensors[name], tensor.flip(-2))
-        torch.testing.assert_close(backwards.reversed().tensors[name], tensor, atol=1e-5, rtol=0)
+    longer = 2 * num_frames - 1
+    seen = _seen(motion, model, num_frames)
+    for changed, frames, expected in (
+        (motion.reversed(), num_frames, {k: v.flip(-2) for k, v in seen.items()}),
+        (motion.reversed().reversed(), num_frames, seen),
+        (motion, longer, {k: _drawn_out(v) for k, v in seen.items()}),
+        (motion.resampled(longer), longer, {k: _drawn_out(v) for k, v in seen.items()}),
+        (motion.resampled(longer).resampled(num_frames), num_frames, seen),
+        (
+            motion.resampled(longer).reversed(),
+            longer,
+            {k: _drawn_out(v).flip(-2) for k, v in seen.items()},
+        ),
+    ):
+        found = _seen(changed, model, frames)
+        assert found.keys() == seen.keys() != set()
+        for block, lines in found.items():
+            torch.testing.assert_close(lines, expected[block], atol=1e-5, rtol=0)
+    backwards = motion.reversed()
+    for name, tensor in motion.tensors.items():  # debiased only when used
+        assert torch.equal(backwards.tensors[name], tensor.flip(-2))
 
 
-def test_positions_turn_round_once_in_a_sum_of_both_kinds():
-    total = _motion(UNET_MOTION) + _motion(UNET_MOTION, query_key_grid=True, seed=1)
-    backwards = total.reversed()
+@pytest.mark.parametrize("num_frames", [5, 8])
+def test_positions_change_once_whatever_the_number_of_motions(num_frames: int):
+    model = UNET_MOTION.model(torch.float32)
+    inputs = UNET_MOTION.inputs(torch.float32, num_frames=num_frames)
+    a, b = _motion(UNET_MOTION), _motion(UNET_MOTION, seed=1)
+
+    def made(*motions: Motion, **usage: Any) -> Tensor:
+        with contextlib.ExitStack() as stack:
+            for motion in motions:
+                stack.enter_context(motion.on(model, **usage))
+            return output(model, inputs)
+
+    together = made(a + b)
+    for same in (
+        made(a, b),
+        made(a, 0.25 * b, 0.75 * b),
+        made(a.resampled(8) + b.resampled(8)) if num_frames == 8 else together,
+        made((a + b).resampled(8)) if num_frames == 8 else together,
+        made((a + b).reversed().reversed()),
+    ):
+        torch.testing.assert_close(same, together, atol=1e-4, rtol=1e-4)
+    backwards = made((a + b).reversed())
+    assert not torch.allclose(backwards, together, atol=1e-3)
+    for same in (made(a.reversed(), b.reversed()), made(a.reversed() + b.reversed())):
+        torch.testing.assert_close(same, backwards, atol=1e-4, rtol=1e-4)
+    # The strength is of the embeddings alone.
+    turned = a.reversed()
+    torch.testing.assert_close(made(turned, strength=0.5), made(0.5 * turned), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(made(0.5 * turned), made((0.5 * a).reversed()), atol=1e-5, rtol=1e-5)
+    assert torch.equal(made(turned, strength=0), made())
+
+
+def test_positions_change_where_one_of_several_motions_asks_for_it():
+    model = UNET_MOTION.model(torch.float32)
+    inputs = UNET_MOTION.inputs(torch.float32, batch_size=4)
+    a, b = _motion(UNET_MOTION).reversed(), _motion(UNET_MOTION, seed=1).reversed()
+    with (a + b).on(model):
+        everywhere = output(model, inputs)
+    with b.on(model):
+        only_b = output(model, inputs)
+    with a.on(model, branch="conditional"), b.on(model):
+        found = output(model, inputs)
+    torch.testing.assert_close(found[:2], only_b[:2], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found[2:], everywhere[2:], atol=1e-4, rtol=1e-4)
+
+
+def test_positions_that_do_not_agree_are_refused():
+    model = UNET_MOTION.model(torch.float32)
+    motion = _motion(UNET_MOTION)
+    backwards, longer = motion.reversed(), motion.resampled(8)
+    other = _motion(UNET_MOTION, num_frames=8)
+    for first, second, sentence in (
+        (motion, backwards, "needs the positions of 5 frames backwards and .* those of 5 frames,"),
+        (other, longer, "needs the positions of 5 frames and .* those of 8 frames,"),
+    ):
+        with first.on(model), pytest.raises(InputError, match=sentence), second.on(model):
+            pass
+        # No query-key embeddings, no word on what queries and keys see.
+        with first.on(model), second.only("value").on(model), second.on(model, query_key=0):
+            output(model, UNET_MOTION.inputs(torch.float32))
+    with pytest.raises(InputError, match="positions of 5 frames and one with those of 5 frames b"):
+        motion + backwards
+    with pytest.raises(InputError, match="positions of 8 frames and one with those of 5 frames,"):
+        other - longer
+    values = motion.only("value")
+    assert (values + backwards).origin.clip_time == backwards.origin.clip_time
+    assert (backwards + values).origin.clip_time == backwards.origin.clip_time
+    assert not model._forward_pre_hooks
+    # Text-to-video models show their attentions no positions.
+    total = _motion() + _motion(seed=1).reversed()
+    with total.on(UNET3D.model(torch.float32)):
+        pass
+
+
+def test_a_file_keeps_the_time_of_the_clip_and_older_ones_have_it_inside(tmp_path: Path):
     model: Any = UNET_MOTION.model(torch.float32)
-    block = next(iter(total.tensors)).partition("/")[2]
-    positions = model.get_submodule(block).pos_embed.pe[0, : total.num_frames]
-
-    def seen(motion: Motion) -> Tensor:
-        grid = motion.tensors[QUERY_KEY_GRID + block]
-        return motion.tensors[QUERY_KEY + block] + grid + positions
-
-    torch.testing.assert_close(seen(backwards), seen(total).flip(-2), atol=1e-5, rtol=0)
+    motion = _motion(UNET_MOTION)
+    path = tmp_path / "car.safetensors"
+    motion.save(path)
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["kinema_motion"])
+    assert not {"clip_frames", "backwards"} & header.keys()
+    changed = motion.reversed().resampled(8)
+    changed.save(path)
+    again = Motion.load(path)
+    assert again.origin == changed.origin
+    assert again.origin.clip_time == ClipTime(5, backwards=True)
+    # As files were written before: positions within the embeddings, and no word of them.
+    older = dataclasses.replace(
+        changed, origin=dataclasses.replace(changed.origin, clip_frames=None, backwards=False)
+    )
+    for name, tensor in changed.tensors.items():
+        if name.startswith(QUERY_KEY):
+            positions = changed.origin.clip_time.shift(8, tensor)
+            assert positions is not None
+            older = dataclasses.replace(older, tensors={**older.tensors, name: tensor + positions})
+    older.save(path)
+    inputs = UNET_MOTION.inputs(torch.float32, num_frames=8)
+    with changed.on(model):
+        expected = output(model, inputs)
+    with Motion.load(path).on(model):
+        torch.testing.assert_close(output(model, inputs), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_resampled_is_another_length_of_the_same_path():

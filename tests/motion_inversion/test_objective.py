@@ -86,6 +86,22 @@ def test_latent_weight_pools_and_repeats_the_first_frame():
     assert latent_weight(torch.rand(5, 8, 12), num_frames=5, latent_size=(2, 3)).shape == (5, 2, 3)
 
 
+def test_attention_is_a_share_or_a_mask():
+    mask = torch.zeros(4, 8, 12, dtype=torch.bool)
+    mask[:, 2:6] = True
+    wanted = {"num_frames": 4, "latent_size": (4, 6)}
+    expected = latent_weight(mask.float(), **wanted)
+    for same in (mask, mask.to(torch.uint8)):
+        assert torch.equal(latent_weight(same, **wanted), expected)
+    for attention, sentence in (
+        (-torch.ones(4, 8, 12), "from -1 to -1"),
+        (255 * mask.to(torch.uint8), "from 0 to 255"),
+        (torch.full((4, 8, 12), float("nan")), "from nan to nan"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            latent_weight(attention, **wanted)
+
+
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
 def test_the_target_is_what_undoes_the_noise(prediction_type: str):
     from diffusers import DDIMScheduler

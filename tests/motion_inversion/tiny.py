@@ -222,6 +222,31 @@ def output(model: nn.Module, inputs: dict[str, Any]) -> Tensor:
         return model(**inputs, return_dict=False)[0]
 
 
+def ip_adapter(model: Any) -> dict[str, Any]:
+    """Weights of an IP-Adapter in the form in which they are published."""
+    crossing = [
+        module
+        for name, module in model.named_modules()
+        if name.endswith("attn2") and "motion_modules" not in name
+    ]
+    generator = torch.Generator().manual_seed(0)
+    layers = {
+        f"{2 * index + 1}.to_{which}_ip.weight": torch.randn(
+            module.inner_dim, module.cross_attention_dim, generator=generator
+        )
+        for index, module in enumerate(crossing)
+        for which in "kv"
+    }
+    width = model.config.cross_attention_dim
+    projection = {
+        "proj.weight": torch.randn(4 * width, 6, generator=generator),
+        "proj.bias": torch.zeros(4 * width),
+        "norm.weight": torch.ones(width),
+        "norm.bias": torch.zeros(width),
+    }
+    return {"image_proj": projection, "ip_adapter": layers}
+
+
 def random_embeddings(tensors: dict[str, Tensor], *, seed: int = 4) -> dict[str, Tensor]:
     """The same names and shapes with normal numbers, float64."""
     generator = torch.Generator().manual_seed(seed)

@@ -18,6 +18,7 @@ from tests.peers.quick import (
     assert_same_makeup,
     learned_by,
     makeup,
+    task_on,
     video_by,
 )
 
@@ -175,13 +176,17 @@ def test_dmt_learns_no_numbers_and_keeps_the_latents_that_it_needs(pipelines: di
     assert not torch.equal(video_by("dmt", pipe, unsteered), video_by("dmt", pipe, learned))
 
 
-def test_bfloat16_models_are_learned_on(untrained_weights: Path):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_half_precision_models_are_learned_on(dtype: torch.dtype, untrained_weights: Path):
     from kinema.sprites import animatediff
 
-    pipe = animatediff(weights=untrained_weights, dtype=torch.bfloat16)
+    pipe = animatediff(weights=untrained_weights, dtype=dtype)
     for method in ("motion-inversion-v1", "motiondirector", "vmc", "dmt"):
         learned = learned_by(method, pipe)
-        assert all(tensor.dtype == torch.float32 for tensor in learned.tensors.values())
+        for tensor in learned.tensors.values():
+            assert tensor.dtype == torch.float32
+            # Finer than the model's own numbers, as small steps have to be.
+            assert not torch.equal(tensor, tensor.to(dtype).float())
         assert video_by(method, pipe, learned).isfinite().all()
 
 
@@ -236,9 +241,12 @@ def test_settings_go_through_json():
         ("motiondirector", {"noise_share": -1}, "noise_share is -1; expected a share"),
         ("vmc", {"form": "abs"}, "form is 'abs'; expected one of paper, released"),
         ("vmc", {"num_steps": 0}, "num_steps is 0; expected 1 or more"),
-        ("vmc", {"num_steps": "many"}, "num_steps is 'many'; expected 1 or more"),
+        ("vmc", {"num_steps": "many"}, "num_steps is 'many'; expected a whole number"),
+        ("vmc", {"num_steps": 1.5}, "num_steps is 1.5; expected a whole number"),
+        ("vmc", {"learning_rate": None}, "learning_rate is None; expected a number"),
         ("dmt", {"guided_steps": 60}, "guided_steps is 60; expected from 0 to the 50"),
         ("dmt", {"learning_rates": (0.1,)}, r"learning_rates is \(0.1,\); expected two rates"),
+        ("dmt", {"learning_rates": 0.1}, "learning_rates is 0.1; expected two rates"),
         ("none", {"guidance": -1}, "guidance is -1; expected 0 or more"),
         ("none", {"rank": 2}, "are none of PeerSettings"),
     ],
@@ -272,6 +280,11 @@ def test_what_does_not_go_together_is_refused(pipelines: dict[str, Any], tmp_pat
         learned_by("vmc", pipe, settings=QUICK["dmt"])
     with pytest.raises(InputError, match="settings of kinema are a str; expected InversionSettin"):
         learned_by("kinema", pipe, settings="default")
+    many = dataclasses.replace(QUICK["vmc"], inversion_steps=2000)
+    with pytest.raises(InputError, match="inversion_steps is 2000 and this model was trained at"):
+        task_on(pipe, many)  # before anything is learned
+    with pytest.raises(InputError, match="seed is None; expected a whole number"):
+        video_by("dmt", pipe, learned, seed=None)
     with pytest.raises(InputError, match="the prompt is ' '; expected words"):
         METHODS["vmc"].learn(pipe, moving_square(), prompt=" ")
     with pytest.raises(InputError, match="motiondirector cannot be used on a UNet3DConditionModel"):

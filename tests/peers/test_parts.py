@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from kinema.errors import InputError
 from kinema.motion_inversion import Attachment
-from kinema.motion_inversion.attachment import Usage
+from kinema.motion_inversion.denoising import Denoiser
+from kinema.motion_inversion.usage import Usage
 from kinema.peers import dmt, motion_director, motion_inversion_v1, vmc
 from kinema.peers.ddim import Ddim, clean_and_noise, renoised
 from kinema.peers.lora import factors, learned_low_rank, low_rank
@@ -16,6 +17,27 @@ from kinema.peers.space_time import difference_loss, space_time_features, steere
 from kinema.peers.weights import exchanged
 from tests.motion_inversion.tiny import TINY, Tiny, output, random_embeddings
 from tests.peers.quick import QUICK, assert_same_makeup, makeup, task_on
+
+
+def small_unet() -> nn.Module:
+    """A model of few kinds of layers, quick to compile."""
+    from diffusers import UNetMotionModel
+
+    torch.manual_seed(0)
+    return UNetMotionModel(
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        sample_size=8,
+        down_block_types=("DownBlockMotion", "DownBlockMotion"),
+        up_block_types=("UpBlockMotion", "UpBlockMotion"),
+        cross_attention_dim=8,
+        num_attention_heads=2,
+        motion_num_attention_heads=2,
+        motion_max_seq_length=16,
+        norm_num_groups=4,
+        use_motion_mid_block=False,
+    ).eval()
+
 
 each_unet = pytest.mark.parametrize("tiny", TINY[:2], ids=lambda tiny: tiny.kind)
 
@@ -39,6 +61,16 @@ def test_low_rank_layers_change_nothing_at_birth_and_leave_no_trace(tiny: Tiny):
     with learned_low_rank(model, kept):
         assert torch.equal(output(model, inputs), changed)
     assert torch.equal(output(model, inputs), plain)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_low_rank_layers_of_a_half_precision_model_are_float32(dtype: torch.dtype):
+    model = TINY[0].model(dtype)
+    paths = motion_director.temporal_layers(model)
+    with low_rank(model, paths, rank=2) as layers:
+        assert {factor.dtype for factor in factors(layers).values()} == {torch.float32}
+        assert output(model, TINY[0].inputs(dtype)).dtype == dtype
+    assert {parameter.dtype for parameter in model.parameters()} == {dtype}
 
 
 def test_low_rank_layers_refuse_what_is_there_and_what_does_not_fit():
@@ -212,6 +244,32 @@ def test_features_are_the_means_of_the_layers_outputs_and_the_rest_is_not_comput
         frames = torch.stack([frame.flatten(1).double().mean(1) for frame in full[path]])
         assert features.shape == frames.shape
         torch.testing.assert_close(features.double(), frames, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_features_of_a_compiled_model_are_read_too(in_place: bool):
+    model = small_unet()
+    latents = torch.randn(1, 4, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    text = torch.randn(1, 3, 8, generator=torch.Generator().manual_seed(1))
+
+    def told(model: nn.Module) -> Denoiser:
+        return Denoiser(
+            model, text, lambda t, b, n: {"encoder_hidden_states": t.expand(b * n, -1, -1)}
+        )
+
+    with torch.no_grad():
+        expected = space_time_features(told(model), latents, 300)
+        torch._dynamo.reset()
+        called: Any = torch.compile(model, backend="eager")
+        if in_place:
+            model.compile(backend="eager")
+            called = model
+        told(called).predict(latents, torch.tensor([300]))
+        found = space_time_features(told(called), latents, 300)
+    assert len(found) == len(expected) == 2
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    assert (model._compiled_call_impl is not None) == in_place
 
 
 def test_steering_brings_changes_of_features_closer_to_the_clips(pipe: Any):

@@ -1,7 +1,7 @@
 """Motion inversion: learn a motion from one clip, give it to any prompt (arXiv 2403.20193)."""
 
 from kinema.motion_inversion.attach import attach
-from kinema.motion_inversion.attachment import BRANCHES, Attachment, detach
+from kinema.motion_inversion.attachment import Attachment, detach
 from kinema.motion_inversion.embedding import VALUE_MODES, debias
 from kinema.motion_inversion.generate import generate
 from kinema.motion_inversion.invert import (
@@ -25,6 +25,7 @@ from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
 from kinema.motion_inversion.reference import Reference, read_reference
 from kinema.motion_inversion.settings import PAPER_SAMPLING, PRESETS, InversionSettings
 from kinema.motion_inversion.sites import BLOCK_CHOICES, LAYOUTS, Site, find_sites
+from kinema.motion_inversion.usage import BRANCHES
 
 __all__ = [
     "BLOCK_CHOICES",

@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from kinema.motion_inversion.attachment import Attachment, Usage
+from kinema.motion_inversion.attachment import Attachment
 from kinema.motion_inversion.origin import attentions_of, check_same_model, model_class_of
 from kinema.motion_inversion.parameters import named_module
 from kinema.motion_inversion.sites import Site, denoiser, find_sites
+from kinema.motion_inversion.usage import Usage
 
 if TYPE_CHECKING:
     from kinema.motion_inversion.motion import Motion
@@ -27,7 +28,7 @@ def attach(
     Args:
         target: a diffusers pipeline or model of the motion's class.
         motion: to put on; its length and grid follow those of the video being made.
-        strength: factor of both embeddings.
+        strength: factor of both embeddings; 0 leaves them out.
         query_key: factor of the query-key embeddings instead of `strength`.
         value: "raw", "debiased", "debiased-zero", "centred" or "none"
             (`kinema.motion_inversion.debias`).
@@ -36,8 +37,9 @@ def attach(
         branch: of classifier-free guidance, "both" or "conditional".
 
     Raises:
-        InputError: the model does not fit the motion, cannot take it as it is set up, or an
-            argument makes no sense.
+        InputError: the model does not fit the motion, cannot take it as it is set up, a motion on
+            it needs other positions (`kinema.motion_inversion.positions`), or an argument makes
+            no sense.
     """
     usage = Usage(
         query_key_strength=strength if query_key is None else query_key,
@@ -46,7 +48,13 @@ def attach(
         window=window,
         branch=branch,
     )
-    return Attachment(target, motion.tensors, sites_of(motion, target), usage)
+    return Attachment(
+        target,
+        motion.tensors,
+        sites_of(motion, target),
+        usage,
+        clip_time=motion.origin.clip_time,
+    )
 
 
 def sites_of(motion: "Motion", target: Any) -> list[Site]:

@@ -1,11 +1,10 @@
-"""Embeddings on a model: what they become in each call, from when to when, and off again."""
+"""Embeddings on a model: what they become in each call, and off again."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +16,8 @@ from kinema.motion_inversion.attention import (
     put_on,
     take_off,
 )
-from kinema.motion_inversion.embedding import check_value_mode
 from kinema.motion_inversion.parameters import site_query_key, site_value
+from kinema.motion_inversion.positions import ClipTime
 from kinema.motion_inversion.sites import (
     Site,
     configuration,
@@ -26,55 +25,9 @@ from kinema.motion_inversion.sites import (
     layout,
     plain_model,
 )
+from kinema.motion_inversion.usage import Usage
 
 logger = logging.getLogger(__name__)
-
-BRANCHES = ("both", "conditional")
-"""Which halves of classifier-free guidance a motion enters."""
-
-
-@dataclass(frozen=True)
-class Usage:
-    """How embeddings are used on a model.
-
-    Attributes:
-        query_key_strength: factor of the query-key embeddings; 0 leaves them out.
-        value_strength: factor of the value embeddings after debiasing; 0 leaves them out.
-        value: what becomes of value embeddings, one of `VALUE_MODES`.
-        window: from which share of the sampling steps, up to but without which; (0, 1) is all.
-        branch: "both", or "conditional" for the second half of each batch, where diffusers puts
-            what follows the prompt. A batch of one video has no other half and counts as it.
-    """
-
-    query_key_strength: float = 1.0
-    value_strength: float = 1.0
-    value: str = "centred"
-    window: tuple[float, float] = (0.0, 1.0)
-    branch: str = "both"
-
-    def __post_init__(self) -> None:
-        check_value_mode(self.value)
-        for name in ("query_key_strength", "value_strength"):
-            object.__setattr__(self, name, finite_number(name, getattr(self, name)))
-        if self.branch not in BRANCHES:
-            raise InputError(f"branch is {self.branch!r}; expected one of {', '.join(BRANCHES)}")
-        try:
-            start, end = (finite_number("window", share) for share in self.window)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"window is {self.window!r}; expected two shares of the steps, as (0.0, 0.4)"
-            ) from error
-        if not 0 <= start < end <= 1:
-            raise InputError(
-                f"window is {self.window!r}; expected two shares of the steps, the first below "
-                "the second, between 0 and 1"
-            )
-        object.__setattr__(self, "window", (start, end))
-
-    @property
-    def all_steps(self) -> bool:
-        """Whether the window is the whole sampling."""
-        return self.window == (0.0, 1.0)
 
 
 @dataclass
@@ -85,7 +38,11 @@ class _Attached:
     compiled_call: Any = None
 
 
-_ATTACHED: WeakKeyDictionary[nn.Module, _Attached] = WeakKeyDictionary()
+# It lies on the model itself: anywhere else it would keep the model from ever being freed.
+_RECORD = "_kinema_attached"
+
+_Added = tuple[Tensor | None, Tensor | None, Tensor | None]
+"""What an attention gets added: query-key embedding, value embedding, positions."""
 
 
 class Attachment:
@@ -99,10 +56,12 @@ class Attachment:
         tensors: embeddings by name (`kinema.motion_inversion.parameters`).
         sites: where they belong.
         usage: how they are used.
+        clip_time: the positions that they were learned on; by default those of as many frames as
+            they have.
 
     Raises:
-        InputError: an unsupported model, attentions that cannot take a shift, or a window
-            without a scheduler to tell the steps from.
+        InputError: an unsupported model, attentions that cannot take a shift, a window without a
+            scheduler to tell the steps from, or positions other than those of a motion that is on.
     """
 
     def __init__(
@@ -111,6 +70,8 @@ class Attachment:
         tensors: Mapping[str, Tensor],
         sites: Sequence[Site],
         usage: Usage,
+        *,
+        clip_time: ClipTime | None = None,
     ) -> None:
         self.called = denoiser(target)
         self.model = plain_model(self.called)
@@ -119,20 +80,26 @@ class Attachment:
         self.tensors = tensors
         self.sites = list(sites)
         self.usage = usage
-        self.scheduler_of = None if target is self.called else target
-        if self.scheduler_of is None and not usage.all_steps:
+        self.pipe = None if target is self.called else target
+        # Where it is known; a call of the model with twice as many is one with guidance.
+        self.num_videos: int | None = None
+        if self.pipe is None and not usage.all_steps:
             raise InputError(
                 f"window is {usage.window}, and a {type(target).__name__} alone does not know the "
                 "steps of a sampling; attach to its pipeline instead"
             )
         for site in self.sites:
             check_attention(self.model, site)
+        self.clip_time = self._seen(clip_time)
+        attached = vars(self.model).get(_RECORD) or _Attached()
+        for other in attached.attachments:
+            self._check_agreement(other)
         self._learning = any(tensor.requires_grad for tensor in tensors.values())
-        self._prepared: tuple[object, list[tuple[Tensor | None, Tensor | None]]] | None = None
+        self._prepared: tuple[object, list[_Added]] | None = None
         self._suspended = False
         self.shifts = put_on(self.model, self.sites)
         self._hook = self.called.register_forward_pre_hook(self._before_call, with_kwargs=True)
-        attached = _ATTACHED.setdefault(self.model, _Attached())
+        self.model.__dict__[_RECORD] = attached
         if not attached.attachments:
             attached.compiled_call = self.model._compiled_call_impl
             if attached.compiled_call is not None:
@@ -145,7 +112,7 @@ class Attachment:
 
     def detach(self) -> None:
         """Take the embeddings off; the processors that were there before are there again."""
-        attached = _ATTACHED.get(self.model)
+        attached: _Attached | None = vars(self.model).get(_RECORD)
         if attached is None or self not in attached.attachments:
             return
         attached.attachments.remove(self)
@@ -154,7 +121,7 @@ class Attachment:
         self._prepared = None
         if not attached.attachments:
             self.model._compiled_call_impl = attached.compiled_call
-            del _ATTACHED[self.model]
+            del self.model.__dict__[_RECORD]
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
@@ -164,6 +131,29 @@ class Attachment:
             yield
         finally:
             self._suspended = False
+
+    def _seen(self, clip_time: ClipTime | None) -> ClipTime | None:
+        """The positions that attention is to see; None where that is not for this motion to say."""
+        lengths = [
+            tensor.shape[-2]
+            for name, tensor in self.tensors.items()
+            if name.startswith("query_key")
+        ]
+        if not (self.layout.adds_positions and self.usage.query_key_strength and lengths):
+            return None
+        return clip_time or ClipTime(lengths[0])
+
+    def _check_agreement(self, other: "Attachment") -> None:
+        """Refuse positions other than those of a motion that is on in the same steps."""
+        ours, theirs = self.clip_time, other.clip_time
+        (start, end), (other_start, other_end) = self.usage.window, other.usage.window
+        at_once = start < other_end and other_start < end
+        if ours and theirs and ours != theirs and at_once:
+            raise InputError(
+                f"this motion needs the positions of {ours} and one that is attached those of "
+                f"{theirs}, and the model can show its attention one of them; use both forwards "
+                "or both backwards, learned at one length, or in steps apart (window)"
+            )
 
     def _before_call(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Say to every site what it has to add in the call that begins."""
@@ -182,22 +172,30 @@ class Attachment:
         skipped = self._skipped(len(video))
         latent_size = (video.shape[-2], video.shape[-1])
         embeddings = self._embeddings(num_frames, latent_size, video)
-        for shift, (query_key, value) in zip(self.shifts, embeddings, strict=True):
-            shift.query_key, shift.value = query_key, value
+        for shift, added in zip(self.shifts, embeddings, strict=True):
+            shift.query_key, shift.value, shift.positions = added
             shift.batch_size, shift.skipped = len(video), skipped
 
     def _in_window(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        if self.usage.all_steps or self.scheduler_of is None:
+        if self.usage.all_steps or self.pipe is None:
             return True
         now = args[1] if len(args) > 1 else kwargs["timestep"]
-        steps = torch.as_tensor(self.scheduler_of.scheduler.timesteps)
+        steps = torch.as_tensor(self.pipe.scheduler.timesteps)
         now = torch.as_tensor(now).to(steps).flatten()[0]
         share = int((steps - now).abs().argmin()) / len(steps)
         start, end = self.usage.window
         return start <= share < end
 
     def _skipped(self, batch_size: int) -> int:
+        """How many videos, from the first, do not follow the prompt."""
         if self.usage.branch == "both" or batch_size == 1:
+            return 0
+        if self.num_videos is not None:
+            guided = batch_size == 2 * self.num_videos
+        else:
+            # Not every pipeline says so of itself, and none before its first call.
+            guided = bool(getattr(self.pipe, "do_classifier_free_guidance", True))
+        if not guided:
             return 0
         if batch_size % 2:
             raise InputError(
@@ -208,7 +206,7 @@ class Attachment:
 
     def _embeddings(
         self, num_frames: int, latent_size: tuple[int, int], video: Tensor
-    ) -> list[tuple[Tensor | None, Tensor | None]]:
+    ) -> list[_Added]:
         key = (num_frames, latent_size, video.dtype, video.device)
         if self._prepared is not None and self._prepared[0] == key and not self._learning:
             return self._prepared[1]
@@ -218,12 +216,14 @@ class Attachment:
 
     def _embedding(
         self, site: Site, num_frames: int, latent_size: tuple[int, int], video: Tensor
-    ) -> tuple[Tensor | None, Tensor | None]:
-        query_key = value = None
+    ) -> _Added:
+        query_key = value = positions = None
         if self.usage.query_key_strength != 0:
             query_key = site_query_key(
                 self.tensors, site, num_frames=num_frames, grid=site.grid(latent_size)
             )
+        if query_key is not None and self.clip_time is not None:
+            positions = self.clip_time.shift(num_frames, query_key)
         if self.usage.value_strength != 0:
             value = site_value(
                 self.tensors,
@@ -237,6 +237,7 @@ class Attachment:
         return (
             self._scaled(query_key, self.usage.query_key_strength, video),
             self._scaled(value, self.usage.value_strength, video),
+            None if positions is None else positions.to(video),
         )
 
     def _scaled(self, embedding: Tensor | None, strength: float, like: Tensor) -> Tensor | None:
@@ -249,19 +250,6 @@ class Attachment:
 
 def detach(target: Any) -> None:
     """Take every motion off a pipeline or a model; without one it stays as it is."""
-    attached = _ATTACHED.get(plain_model(denoiser(target)))
+    attached: _Attached | None = vars(plain_model(denoiser(target))).get(_RECORD)
     for attachment in list(attached.attachments if attached is not None else ()):
         attachment.detach()
-
-
-def finite_number(name: str, number: object) -> float:
-    """A number as a float.
-
-    Raises:
-        InputError: it is none, or NaN or infinite.
-    """
-    if isinstance(number, bool) or not isinstance(number, int | float):
-        raise InputError(f"{name} is {number!r}; expected a number")
-    if number != number or number in (float("inf"), float("-inf")):
-        raise InputError(f"{name} is {number}; expected a finite number")
-    return float(number)

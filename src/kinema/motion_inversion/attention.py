@@ -25,18 +25,21 @@ class Shift:
     Attributes:
         query_key: `(1, N, C)`, or `(H*W, N, C)`, or None.
         value: `(H*W, N, C)` or None.
+        positions: `(N, C)` or None, for queries and keys: from the positions that the model has
+            put on to those of the clip (`kinema.motion_inversion.positions`).
         batch_size: how many videos the model was called with.
         skipped: how many of them, from the first, stay as they are.
     """
 
     query_key: Tensor | None = None
     value: Tensor | None = None
+    positions: Tensor | None = None
     batch_size: int = 1
     skipped: int = 0
 
     def clear(self) -> None:
         """Add nothing."""
-        self.query_key = self.value = None
+        self.query_key = self.value = self.positions = None
 
 
 class MotionAttention:
@@ -44,10 +47,16 @@ class MotionAttention:
 
     Without a shift to add it calls the processor that was there before, so that nothing at all
     differs from the model as it was.
+
+    Args:
+        original: that processor; by default a new one of the only kind that is replaced, for
+            diffusers, which makes processors anew by their class where it loads an IP-Adapter.
     """
 
-    def __init__(self, original: Any) -> None:
-        self.original = original
+    def __init__(self, original: Any = None) -> None:
+        from diffusers.models.attention_processor import AttnProcessor2_0
+
+        self.original = AttnProcessor2_0() if original is None else original
         self.shifts: list[Shift] = []
 
     def __call__(
@@ -62,11 +71,17 @@ class MotionAttention:
     ) -> Tensor:
         """Attend over the frames of hidden_states `(B*H*W, N, C)`; the same shape comes back."""
         for_queries, for_values = hidden_states, hidden_states
+        turned: Shift | None = None
         for shift in self.shifts:
             if shift.query_key is not None:
                 for_queries = _plus(for_queries, shift.query_key, shift)
             if shift.value is not None:
                 for_values = _plus(for_values, shift.value, shift)
+            if shift.positions is not None and (turned is None or shift.skipped < turned.skipped):
+                turned = shift
+        # Motions agree on the positions, which change once, however many motions there are.
+        if turned is not None and turned.positions is not None:
+            for_queries = _plus(for_queries, turned.positions, turned)
         if for_queries is hidden_states and for_values is hidden_states:
             return self.original(
                 attn, hidden_states, encoder_hidden_states, attention_mask, temb, *args, **kwargs
@@ -133,9 +148,10 @@ def take_off(model: nn.Module, sites: Sequence[Site], shifts: Sequence[Shift]) -
     for site, shift in zip(sites, shifts, strict=True):
         attention: Any = model.get_submodule(site.name)
         processor = attention.processor
-        if not isinstance(processor, MotionAttention) or shift not in processor.shifts:
+        if not isinstance(processor, MotionAttention):
             continue  # someone put another processor there since: it is theirs, and stays
-        processor.shifts.remove(shift)
+        if shift in processor.shifts:
+            processor.shifts.remove(shift)
         if not processor.shifts:
             attention.set_processor(processor.original)
 

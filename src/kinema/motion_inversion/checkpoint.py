@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from kinema.errors import InputError
-from kinema.files import replacing
+from kinema.files import save_tensors
 from kinema.motion_inversion.origin import Origin
 
 HEADER = "kinema_inversion"
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+_STATE = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass(eq=False)
@@ -24,12 +24,14 @@ class Progress:
         step: steps done.
         tensors: the embeddings, leaves that require gradients.
         optimizer: AdamW over them, in their order.
+        scaler: of their gradients; it lets a step that overflows go by.
         losses: of every step done.
     """
 
     step: int
     tensors: dict[str, Tensor]
     optimizer: torch.optim.AdamW
+    scaler: torch.amp.GradScaler
     losses: list[float]
 
 
@@ -39,25 +41,18 @@ def write_checkpoint(path: str | Path, progress: Progress, origin: Origin) -> No
     Raises:
         InputError: the file cannot be written.
     """
-    from safetensors.torch import save_file
-
     content = {f"embedding/{name}": tensor for name, tensor in progress.tensors.items()}
     for name, tensor in progress.tensors.items():
         state = progress.optimizer.state.get(tensor, {})
-        content |= {f"{moment}/{name}": state[moment] for moment in _MOMENTS if moment in state}
+        content |= {f"{what}/{name}": state[what] for what in _STATE if what in state}
     content["losses"] = torch.tensor(progress.losses, dtype=torch.float64)
-    header = json.dumps({"step": progress.step, "origin": origin.to_json()}, sort_keys=True)
-    with replacing(path) as temporary:
-        try:
-            save_file(
-                {name: tensor.detach().cpu().contiguous() for name, tensor in content.items()},
-                temporary,
-                metadata={HEADER: header},
-            )
-        except Exception as error:  # a full disk reaches us as safetensors' own exception
-            raise InputError(
-                f"cannot write the checkpoint {path}: {error}; make room, or choose another place"
-            ) from error
+    values = {
+        "step": progress.step,
+        "scaler": progress.scaler.state_dict(),
+        "origin": origin.to_json(),
+    }
+    header = json.dumps(values, sort_keys=True)
+    save_tensors(path, content, {HEADER: header})
 
 
 def read_checkpoint(path: str | Path, progress: Progress, origin: Origin) -> None:
@@ -76,6 +71,7 @@ def read_checkpoint(path: str | Path, progress: Progress, origin: Origin) -> Non
             header = json.loads((file.metadata() or {})[HEADER])
             content = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             step, there = int(header["step"]), header["origin"]
+            scaler = header.get("scaler")
     except Exception as error:  # SafetensorError is no public class; KeyError, OSError, ...
         raise InputError(
             f"{path} is no checkpoint of an inversion, or only part of one ({error!r}); start "
@@ -86,13 +82,16 @@ def read_checkpoint(path: str | Path, progress: Progress, origin: Origin) -> Non
         for name, tensor in progress.tensors.items():
             tensor.copy_(content[f"embedding/{name}"])
             state = {
-                moment: content[f"{moment}/{name}"].to(tensor)
-                for moment in _MOMENTS
-                if f"{moment}/{name}" in content
+                # AdamW counts its steps on the CPU.
+                what: content[f"{what}/{name}"].to("cpu" if what == "step" else tensor.device)
+                for what in _STATE
+                if f"{what}/{name}" in content
             }
             if state:
-                state["step"] = torch.tensor(float(step))
-                progress.optimizer.state[tensor] = state
+                # Older checkpoints do not say how often AdamW stepped.
+                progress.optimizer.state[tensor] = {"step": torch.tensor(float(step)), **state}
+    if scaler and progress.scaler.is_enabled():
+        progress.scaler.load_state_dict(scaler)
     progress.step = step
     progress.losses[:] = content["losses"].tolist()
 
@@ -102,9 +101,9 @@ def _check_same(there: dict[str, Any], here: dict[str, Any], path: str | Path) -
     free = {"num_steps", "kinema_version", "patience", "min_improvement", "inversion_steps"}
     for what in ("settings", None):
         old, new = (values[what] if what else values for values in (there, here))
-        for name in new:
-            if name != "settings" and name not in free and old.get(name) != new[name]:
+        for name in {**new, **old}:
+            if name != "settings" and name not in free and old.get(name) != new.get(name):
                 raise InputError(
                     f"{path} is a checkpoint of another inversion: {name} is {old.get(name)!r} "
-                    f"there and {new[name]!r} here; give the same, or start without it"
+                    f"there and {new.get(name)!r} here; give the same, or start without it"
                 )

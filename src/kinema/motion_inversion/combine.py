@@ -7,14 +7,12 @@ from torch import Tensor
 
 from kinema.motion_inversion.embedding import at_grid, low_rank_value
 from kinema.motion_inversion.parameters import (
-    QUERY_KEY,
     QUERY_KEY_GRID,
     VALUE,
     VALUE_SPACE,
     VALUE_TIME,
     named_module,
 )
-from kinema.motion_inversion.positions import in_clip_time
 
 Tensors = Mapping[str, Tensor]
 
@@ -27,26 +25,12 @@ def scaled(tensors: Tensors, factor: float) -> dict[str, Tensor]:
     }
 
 
-def in_time(
-    tensors: Tensors, change: Callable[[Tensor], Tensor], *, adds_positions: bool
-) -> dict[str, Tensor]:
-    """Every embedding with a linear change of its frames, `(..., N, C)` to `(..., M, C)`.
-
-    Where the model adds positions (`kinema.motion_inversion.positions`) they change along, once a
-    block: with the query-key embedding for all places, or with that of each where it is the only.
-    """
-    changed = {
+def in_time(tensors: Tensors, change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    """Every embedding with a linear change of its frames, `(..., N, C)` to `(..., M, C)`."""
+    return {
         name: tensor if name.startswith(VALUE_SPACE) else change(tensor)
         for name, tensor in tensors.items()
     }
-    if adds_positions:
-        for name in tensors:
-            block = named_module(name)
-            if name == QUERY_KEY + block or (
-                name == QUERY_KEY_GRID + block and QUERY_KEY + block not in tensors
-            ):
-                changed[name] = in_clip_time(tensors[name], change)
-    return changed
 
 
 def summed(a: Tensors, b: Tensors) -> dict[str, Tensor]:

@@ -70,7 +70,8 @@ def denoiser_of(pipe: Any, prompt: str) -> Denoiser:
     """Tell a pipeline's denoiser a prompt.
 
     Raises:
-        InputError: a pipeline on whose model motions cannot be learned.
+        InputError: a pipeline on whose model motions cannot be learned: of another class, or one
+            that is to be told more than a prompt.
     """
     model = denoiser(pipe)
     name = type(plain_model(model)).__name__
@@ -80,6 +81,7 @@ def denoiser_of(pipe: Any, prompt: str) -> Denoiser:
             f"{f' with a {name}' if name not in _ARGUMENTS else ' without its pipeline'}; expected "
             f"a text-to-video pipeline with one of: {', '.join(_ARGUMENTS)}"
         )
+    _check_condition(model)
     with torch.no_grad():
         text = pipe.encode_prompt(
             prompt,
@@ -88,6 +90,24 @@ def denoiser_of(pipe: Any, prompt: str) -> Denoiser:
             num_images_per_prompt=1,
         )[0]
     return Denoiser(model, text, _ARGUMENTS[name])
+
+
+def _check_condition(model: nn.Module) -> None:
+    """Refuse models that are to be told more than a prompt."""
+    config = configuration(model)
+    # diffusers sets the attribute alone, not the entry, where it loads an IP-Adapter.
+    if getattr(config, "encoder_hid_dim_type", None) == "ip_image_proj":
+        raise InputError(
+            "a motion cannot be learned while an IP-Adapter is loaded, which wants an image; call "
+            "unload_ip_adapter() on the pipeline first, and load it again to use the motion"
+        )
+    added = getattr(config, "addition_embed_type", None)
+    if added is not None:
+        raise InputError(
+            f"a motion cannot be learned on a {type(plain_model(model)).__name__} whose "
+            f"addition_embed_type is {added!r}, as of Stable Diffusion XL; expected None, as of "
+            "Stable Diffusion 1.5"
+        )
 
 
 @torch.no_grad()
@@ -111,7 +131,11 @@ def latents_of(pipe: Any, video: Tensor) -> Tensor:
 
 def default_size(pipe: Any) -> tuple[int, int]:
     """The height and width in pixels that a pipeline makes unasked."""
-    sample_size = configuration(denoiser(pipe)).sample_size
+    model = denoiser(pipe)
+    size = layout(model).size
+    if size is not None:
+        return size
+    sample_size = configuration(model).sample_size
     sides = (sample_size, sample_size) if isinstance(sample_size, int) else sample_size
     height, width = (side * pipe.vae_scale_factor for side in sides)
     return height, width

@@ -5,14 +5,14 @@ from contextlib import ExitStack
 from typing import Any, TypeGuard
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinema.errors import InputError
-from kinema.motion_inversion.attachment import finite_number
+from kinema.motion_inversion.arguments import finite_number, whole_number
 from kinema.motion_inversion.denoising import check_length, checked_size, default_size
 from kinema.motion_inversion.motion import Motion
 from kinema.motion_inversion.noise import NOISES, starting_noise
-from kinema.motion_inversion.sites import configuration, denoiser, layout
+from kinema.motion_inversion.sites import Layout, configuration, denoiser, layout
 
 Motions = Motion | Sequence[tuple[Motion, float]]
 Prompts = str | Sequence[str]
@@ -73,7 +73,8 @@ def generate(
     batch = videos_asked_for(prompt, seed)
     model: Any = denoiser(pipe)
     row, config = layout(model), configuration(model)
-    if num_steps < 1:
+    _check_call(pipe, row, prompt=prompt, guidance=guidance)
+    if whole_number("num_steps", num_steps) < 1:
         raise InputError(f"num_steps is {num_steps}; expected 1 or more")
     strength = finite_number("strength", strength)
     if query_key is not None:
@@ -118,11 +119,11 @@ def generate(
     negative = pipeline_arguments.get("negative_prompt")
     if isinstance(negative, str) and not is_one:
         pipeline_arguments["negative_prompt"] = [negative] * len(batch)
-    if guidance is not None:
-        call["guidance_scale"] = guidance
+    if guidance is not None and row.guidance_argument is not None:
+        call[row.guidance_argument] = guidance
     with ExitStack() as stack:
         for each, weight in motions:
-            stack.enter_context(
+            attachment = stack.enter_context(
                 each.on(
                     pipe,
                     strength=strength * weight,
@@ -133,6 +134,7 @@ def generate(
                     branch=branch,
                 )
             )
+            attachment.num_videos = len(batch)
         shown = getattr(pipe, "_progress_bar_config", {})
         pipe.set_progress_bar_config(**{**shown, "disable": not progress})
         stack.callback(pipe.set_progress_bar_config, **shown)
@@ -145,7 +147,8 @@ def videos_asked_for(prompt: Prompts | None, seed: Seeds) -> list[tuple[str | No
     """The prompt and the seed of each video; what is no list stands for all.
 
     Raises:
-        InputError: two lists of different lengths, an empty one, or several videos of no prompt.
+        InputError: two lists of different lengths, an empty one, several videos of no prompt, or
+            a seed that is no whole number.
     """
     prompts: list[Any] = [*prompt] if is_list(prompt) else [prompt]
     seeds: list[Any] = [*seed] if is_list(seed) else [seed]
@@ -161,7 +164,24 @@ def videos_asked_for(prompt: Prompts | None, seed: Seeds) -> list[tuple[str | No
             f"seed is a list of {count} and there are no prompts; make videos of this pipeline one "
             "by one"
         )
+    seeds = [whole_number("seed", each) for each in seeds]
     return list(zip(prompts * (count // len(prompts)), seeds * (count // len(seeds)), strict=True))
+
+
+def _check_call(pipe: Any, row: Layout, *, prompt: Prompts | None, guidance: float | None) -> None:
+    """Refuse what a pipeline of this row does not take."""
+    kind = type(pipe).__name__
+    if isinstance(pipe, nn.Module):
+        raise InputError(f"videos are made by a pipeline, and this is a {kind}; give its pipeline")
+    if prompt is not None and not row.takes_prompt:
+        raise InputError(f"prompt is {prompt!r} and a {kind} takes none; give None")
+    if guidance is not None:
+        finite_number("guidance", guidance)
+        if row.guidance_argument is None:
+            raise InputError(
+                f"guidance is {guidance} and a {kind} takes a strength for the first frame and one "
+                "for the last; give min_guidance_scale and max_guidance_scale"
+            )
 
 
 def is_list(given: object) -> TypeGuard[Sequence[Any]]:

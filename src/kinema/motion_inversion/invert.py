@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from kinema.errors import InputError
+from kinema.motion_inversion.arguments import whole_number
 from kinema.motion_inversion.checkpoint import read_checkpoint, write_checkpoint
 from kinema.motion_inversion.denoising import (
     check_length,
@@ -21,9 +22,9 @@ from kinema.motion_inversion.denoising import (
 )
 from kinema.motion_inversion.learner import Learner
 from kinema.motion_inversion.motion import Motion
-from kinema.motion_inversion.noise import ddim_inversion
+from kinema.motion_inversion.noise import check_inversion_steps, ddim_inversion
 from kinema.motion_inversion.origin import origin_of
-from kinema.motion_inversion.reference import Reference, Video, read_reference
+from kinema.motion_inversion.reference import Reference, Video, hash_of, read_reference
 from kinema.motion_inversion.settings import InversionSettings, settings_of
 from kinema.motion_inversion.sites import configuration, denoiser, layout
 
@@ -108,15 +109,18 @@ def invert(
         )
     if checkpoint_every < 1:
         raise InputError(f"checkpoint_every is {checkpoint_every}; expected 1 or more")
+    seed = whole_number("seed", seed)
     denoiser = denoiser_of(pipe, prompt)
+    check_inversion_steps(chosen.inversion_steps, pipe.scheduler)
     reference = fitted_reference(
         pipe, video, num_frames=num_frames, size=size, frames_per_second=frames_per_second
     )
     check_length(denoiser.model, len(reference.video))
     latents = latents_of(pipe, reference.video)
-    origin = origin_of(
-        pipe, latents, reference, prompt=prompt, settings=chosen.to_json(), seed=seed
-    )
+    described = chosen.to_json()
+    if attention is not None:
+        described["attention_sha256"] = hash_of(attention)
+    origin = origin_of(pipe, latents, reference, prompt=prompt, settings=described, seed=seed)
     learner = Learner(pipe, denoiser, latents, origin, chosen, seed, attention)
     path = checkpoint or resume_from
     if resume_from is not None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kinema.errors import InputError
-from kinema.motion_inversion.attachment import Attachment, Usage
+from kinema.motion_inversion.attachment import Attachment
 from kinema.motion_inversion.checkpoint import Progress
 from kinema.motion_inversion.denoising import Denoiser
 from kinema.motion_inversion.motion import Motion
@@ -25,6 +25,7 @@ from kinema.motion_inversion.parameters import new_embeddings
 from kinema.motion_inversion.recompute import recomputing
 from kinema.motion_inversion.settings import InversionSettings
 from kinema.motion_inversion.sites import find_sites, plain_model
+from kinema.motion_inversion.usage import Usage
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -65,9 +66,12 @@ class Learner:
         optimizer = torch.optim.AdamW(
             tensors.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self.progress = Progress(0, tensors, optimizer, [])
-        half = settings.precision == "float16" and latents.device.type != "cpu"
-        self.scaler = torch.amp.GradScaler(latents.device.type, enabled=half)
+        self.dtype = computing_dtype(
+            settings.precision, denoiser.text.dtype, on_cpu=latents.device.type == "cpu"
+        )
+        # Without it most gradients of a float16 model are too small for float16 and become 0.
+        scaler = torch.amp.GradScaler(latents.device.type, enabled=self.dtype == torch.float16)
+        self.progress = Progress(0, tensors, optimizer, scaler, [])
         self.weight = None
         if attention is not None:
             self.weight = latent_weight(
@@ -98,15 +102,15 @@ class Learner:
             generator = _generator(self.seed, done.step, part)
             with self._arithmetic():
                 loss = self._loss(generator) / settings.accumulation
-                self.scaler.scale(loss).backward()
+                done.scaler.scale(loss).backward()
             total += loss.item()
         if total != total:
             raise InputError(
                 f"the loss is NaN at step {done.step + 1}; learn with a lower learning rate, or in "
                 "another precision"
             )
-        self.scaler.step(done.optimizer)
-        self.scaler.update()
+        done.scaler.step(done.optimizer)
+        done.scaler.update()
         done.step += 1
         done.losses.append(total)
         return total
@@ -149,17 +153,31 @@ class Learner:
     @contextmanager
     def _arithmetic(self) -> Iterator[None]:
         device = self.latents.device.type
-        dtype = _DTYPES.get(self.settings.precision)
-        if device == "cpu" and dtype == torch.float16:
-            dtype = torch.float32
-        mixed = dtype not in (None, torch.float32, self.denoiser.text.dtype)
+        mixed = self.dtype != self.denoiser.text.dtype
         with ExitStack() as stack:
             stack.enter_context(torch.enable_grad())
-            stack.enter_context(torch.autocast(device, dtype) if mixed else nullcontext())
+            stack.enter_context(torch.autocast(device, self.dtype) if mixed else nullcontext())
             if device == "cpu":
                 # The flash kernel's backward pass is 1.8 times slower at these sizes.
                 stack.enter_context(sdpa_kernel([SDPBackend.MATH]))
             yield
+
+
+def computing_dtype(precision: str, model_dtype: torch.dtype, *, on_cpu: bool) -> torch.dtype:
+    """In which dtype a denoiser computes under a precision of the settings.
+
+    Raises:
+        InputError: more than the model's own weights have.
+    """
+    dtype = _DTYPES.get(precision, model_dtype)
+    if on_cpu and dtype == torch.float16:
+        return model_dtype
+    if dtype == torch.float32 and model_dtype != dtype:
+        raise InputError(
+            f"precision is 'float32' and the model is loaded in {str(model_dtype).split('.')[1]}; "
+            "load it in float32, or choose precision='model'"
+        )
+    return dtype
 
 
 def draw_timesteps(

@@ -1,6 +1,6 @@
 """A motion: learned tensors and where they came from, to keep, to combine and to use."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,17 +18,13 @@ from kinema.motion_inversion.combine import in_time, scaled, summed
 from kinema.motion_inversion.embedding import at_length
 from kinema.motion_inversion.origin import Origin, check_same_model
 from kinema.motion_inversion.parameters import (
-    QUERY_KEY,
-    QUERY_KEY_GRID,
-    VALUE,
     VALUE_SPACE,
     VALUE_TIME,
-    named_module,
+    check_embedding,
 )
 from kinema.motion_inversion.sites import LAYOUTS
 
 KINDS = ("query_key", "value")
-_AXES = {QUERY_KEY: 3, QUERY_KEY_GRID: 4, VALUE: 4, VALUE_SPACE: 3, VALUE_TIME: 3}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +51,7 @@ class Motion:
         if not self.tensors:
             raise InputError("a motion without embeddings; expected one tensor or more")
         for name, tensor in self.tensors.items():
-            self._check(name, tensor)
+            check_embedding(name, tensor, num_frames=self.num_frames)
             for kind, other in ((VALUE_SPACE, VALUE_TIME), (VALUE_TIME, VALUE_SPACE)):
                 path = name.removeprefix(kind)
                 if path != name and other + path not in self.tensors:
@@ -77,6 +73,10 @@ class Motion:
     def num_numbers(self) -> int:
         """How many numbers were learned."""
         return sum(tensor.numel() for tensor in self.tensors.values())
+
+    @property
+    def _has_query_keys(self) -> bool:
+        return any(name.startswith("query_key") for name in self.tensors)
 
     def save(
         self,
@@ -166,14 +166,14 @@ class Motion:
         Embeddings are turned round in time as they were learned and debiased only when used, so
         the differences of a debiased value embedding come in reverse order and with their signs
         changed, as velocities do, and frame 1, which equation 5 keeps, is the clip's last. The
-        positions of AnimateDiff's frames turn round along with the query-key embeddings
-        (`kinema.motion_inversion.positions`), at full weight: take factors after it, not before,
-        `0.5 * a.reversed()`. A motion without query-key embeddings cannot turn them.
+        positions of AnimateDiff's frames turn round along with query-key embeddings, once for all
+        motions on the model (`kinema.motion_inversion.positions`); a motion without query-key
+        embeddings does not turn them.
         """
         latents = self.inverted_latents
         return Motion(
-            self._in_time(lambda tensor: tensor.flip(-2)),
-            self.origin.then(done="reversed"),
+            in_time(self.tensors, lambda tensor: tensor.flip(-2)),
+            self.origin.then(done="reversed", backwards=not self.origin.backwards),
             None if latents is None else latents.flip(1),
         )
 
@@ -189,13 +189,13 @@ class Motion:
         if num_frames < 2:
             raise InputError(f"num_frames is {num_frames}; expected 2 or more, or nothing moves")
         return Motion(
-            self._in_time(partial(at_length, num_frames=num_frames)),
-            self.origin.then(num_frames=num_frames, done=f"resampled to {num_frames} frames"),
+            in_time(self.tensors, partial(at_length, num_frames=num_frames)),
+            self.origin.then(
+                done=f"resampled to {num_frames} frames",
+                num_frames=num_frames,
+                clip_frames=self.origin.clip_time.num_frames,
+            ),
         )
-
-    def _in_time(self, change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-        row = LAYOUTS.get(self.origin.model_class)
-        return in_time(self.tensors, change, adds_positions=row is not None and row.adds_positions)
 
     def only(self, kind: str) -> "Motion":
         """The motion's "query_key" or "value" embeddings alone.
@@ -232,6 +232,10 @@ class Motion:
         It is a sum of embeddings, not of paths: what the model makes of two motions at half
         strength lies between them where they do not contradict each other, else it may follow one
         of them, or neither (`docs/log.md`, arithmetic).
+
+        Raises:
+            InputError: another model or length; or, on AnimateDiff, embeddings that were learned
+                on other positions: of a clip of another length, or one of them reversed since.
         """
         if not isinstance(other, Motion):
             return NotImplemented
@@ -246,10 +250,29 @@ class Motion:
                 f"a motion of {self.num_frames} frames and one of {other.num_frames}; bring them "
                 "to one length with resampled first"
             )
+        timed = self._timed(other)
         return Motion(
             summed(self.tensors, other.tensors),
-            self.origin.then(done=f"plus {_described(other.origin)}"),
+            self.origin.then(
+                done=f"plus {_described(other.origin)}",
+                clip_frames=timed.clip_frames,
+                backwards=timed.backwards,
+            ),
         )
+
+    def _timed(self, other: "Motion") -> Origin:
+        """Of two motions that are to be added up, the origin with the positions of their sum."""
+        timed = [motion.origin for motion in (self, other) if motion._has_query_keys]
+        row = LAYOUTS.get(self.origin.model_class)
+        if len(timed) == 2 and row is not None and row.adds_positions:
+            ours, theirs = (origin.clip_time for origin in timed)
+            if ours != theirs:
+                raise InputError(
+                    f"a motion with the positions of {ours} and one with those of {theirs}, and "
+                    "the model can show its attention one of them; add motions that were learned "
+                    "at one length, both forwards or both backwards"
+                )
+        return timed[0] if timed else self.origin
 
     def __sub__(self, other: "Motion") -> "Motion":
         return self + -other if isinstance(other, Motion) else NotImplemented
@@ -260,24 +283,6 @@ class Motion:
             f"Motion({self.origin.prompt!r}, {self.num_frames} frames, latents {width}x{height}, "
             f"{self.origin.model_class}, {self.num_numbers:,} numbers)"
         )
-
-    def _check(self, name: str, tensor: Tensor) -> None:
-        kind = name[: len(name) - len(named_module(name))]
-        if _AXES.get(kind) != tensor.ndim:
-            raise InputError(
-                f"a tensor {name} with {tensor.ndim} axes; expected one of "
-                f"{', '.join(f'{kind}<path> with {axes}' for kind, axes in _AXES.items())}"
-            )
-        if kind != VALUE_SPACE and tensor.shape[-2] != self.num_frames:
-            raise InputError(
-                f"{name} is {tensor.shape[-2]} frames long and the motion {self.num_frames}; "
-                "expected one length everywhere"
-            )
-        if not tensor.isfinite().all():
-            raise InputError(
-                f"{name} holds NaN or infinity; learn the motion again, with a lower learning rate "
-                "or in another precision"
-            )
 
 
 def _described(origin: Origin) -> str:

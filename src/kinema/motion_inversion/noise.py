@@ -29,12 +29,13 @@ def ddim_inversion(
         `(B, C, T, h, w)`, float32, about normal.
 
     Raises:
-        InputError: num_steps below 1.
+        InputError: num_steps below 1, or more than the model has noise levels.
     """
     from diffusers import DDIMInverseScheduler
 
     if num_steps < 1:
         raise InputError(f"the number of inversion steps is {num_steps}; expected 1 or more")
+    check_inversion_steps(num_steps, scheduler)
     settings = dict(scheduler.config)
     spacing = settings.get("timestep_spacing", "leading")
     inverse = DDIMInverseScheduler(
@@ -50,6 +51,20 @@ def ddim_inversion(
         prediction = denoiser.predict(noisy, now).float()
         noisy = inverse.step(prediction, timestep, noisy).prev_sample
     return noisy
+
+
+def check_inversion_steps(num_steps: int, scheduler: Any) -> None:
+    """Refuse more steps of DDIM than a pipeline's scheduler has noise levels.
+
+    Raises:
+        InputError: as said.
+    """
+    levels = scheduler.config.num_train_timesteps
+    if num_steps > levels:
+        raise InputError(
+            f"inversion_steps is {num_steps} and this model was trained at {levels} noise levels; "
+            "ask for no more"
+        )
 
 
 def starting_noise(

@@ -125,8 +125,8 @@ def latent_weight(
     """Bring an attention map over pixels to a weight over latents: where it moves, it counts.
 
     Args:
-        attention: `(T, H, W)` or `(T-1, H, W)` in [0, 1]; the latter, of a motion prompt, lacks
-            the first frame, which gets the weight of the second.
+        attention: `(T, H, W)` or `(T-1, H, W)`, in [0, 1] or bools; the latter, of a motion
+            prompt, lacks the first frame, which gets the weight of the second.
         num_frames: T.
         latent_size: height and width of the latents.
         floor: what the rest counts where the attention is 0, in [0, 1].
@@ -135,12 +135,19 @@ def latent_weight(
         `(T, h, w)` in [floor, 1].
 
     Raises:
-        InputError: another number of frames or shape.
+        InputError: another number of frames or shape, or values outside [0, 1].
     """
     if attention.ndim != 3 or len(attention) not in (num_frames, num_frames - 1):
         raise InputError(
             f"the attention map has shape {tuple(attention.shape)}; expected (T, H, W) with "
             f"{num_frames} or {num_frames - 1} frames, those of the clip"
+        )
+    if not attention.is_floating_point():
+        attention = attention.float()
+    if not (attention.min() >= 0 and attention.max() <= 1):
+        raise InputError(
+            f"the attention map holds values from {attention.min():.3g} to {attention.max():.3g}; "
+            "expected them in [0, 1]"
         )
     if len(attention) < num_frames:
         attention = torch.cat([attention[:1], attention])

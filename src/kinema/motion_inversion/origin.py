@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from kinema.errors import InputError
+from kinema.motion_inversion.positions import ClipTime
 from kinema.motion_inversion.sites import denoiser, find_sites, plain_model
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class Origin:
         seed: of the inversion.
         kinema_version: that learned it.
         history: what was done to the motion since, first things first.
+        clip_frames: how many frames the clip had where the motion has another number now; None
+            in older files, whose resampled embeddings make up for the positions themselves.
+        backwards: whether the motion plays the clip backwards.
     """
 
     model_class: str
@@ -51,6 +55,8 @@ class Origin:
     seed: int | None = None
     kinema_version: str = field(default_factory=lambda: version("kinema"))
     history: tuple[str, ...] = ()
+    clip_frames: int | None = None
+    backwards: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -58,15 +64,22 @@ class Origin:
         table = json.dumps([self.model_class, dict(self.attentions)], sort_keys=True)
         return hashlib.sha256(table.encode()).hexdigest()[:16]
 
-    def then(self, *, num_frames: int | None = None, done: str) -> "Origin":
-        """The same origin with one thing more done to the motion."""
-        return dataclasses.replace(
-            self, num_frames=num_frames or self.num_frames, history=(*self.history, done)
-        )
+    @property
+    def clip_time(self) -> ClipTime:
+        """The positions that the embeddings were learned on."""
+        return ClipTime(self.clip_frames or self.num_frames, self.backwards)
+
+    def then(self, *, done: str, **changed: Any) -> "Origin":
+        """The same origin with one thing more done to the motion, and what it changed."""
+        return dataclasses.replace(self, history=(*self.history, done), **changed)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {**dataclasses.asdict(self), "fingerprint": self.fingerprint}
+        """As plain JSON values; what was never done to the motion is left out."""
+        values = {**dataclasses.asdict(self), "fingerprint": self.fingerprint}
+        for name in ("clip_frames", "backwards"):
+            if not values[name]:
+                del values[name]
+        return values
 
     @classmethod
     def from_json(cls, values: Any) -> "Origin":
@@ -86,6 +99,8 @@ class Origin:
             known["latent_size"] = (int(height), int(width))
             known["history"] = tuple(known["history"])
             known["num_frames"] = int(known["num_frames"])
+            if "clip_frames" in known:
+                known["clip_frames"] = int(known["clip_frames"])
             return cls(**known)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(

@@ -7,14 +7,12 @@ A motion is a flat dictionary, as a safetensors file is. Blocks own "query_key/<
 """
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from kinema.errors import InputError
 from kinema.motion_inversion.embedding import at_grid, at_length, debias, low_rank_value
-from kinema.motion_inversion.positions import in_clip_time
 from kinema.motion_inversion.sites import Site
 
 QUERY_KEY = "query_key/"
@@ -22,6 +20,7 @@ QUERY_KEY_GRID = "query_key_grid/"
 VALUE = "value/"
 VALUE_SPACE = "value_space/"
 VALUE_TIME = "value_time/"
+_AXES = {QUERY_KEY: 3, QUERY_KEY_GRID: 4, VALUE: 4, VALUE_SPACE: 3, VALUE_TIME: 3}
 VALUE_FORMS = ("full", "coarse", "low-rank", "none")
 """How the value embeddings are kept; `new_embeddings` says what each one means."""
 
@@ -104,11 +103,7 @@ def site_query_key(
         found.append(at_grid(tensors[QUERY_KEY_GRID + site.block], grid).flatten(0, 1))
     if not found:
         return None
-    embedding = sum(found[1:], start=found[0])
-    if embedding.shape[-2] == num_frames:
-        return embedding
-    resized = partial(at_length, num_frames=num_frames)
-    return in_clip_time(embedding, resized) if site.adds_positions else resized(embedding)
+    return at_length(sum(found[1:], start=found[0]), num_frames)
 
 
 def site_value(
@@ -127,6 +122,31 @@ def site_value(
         time = debias(at_length(tensors[VALUE_TIME + site.name], num_frames), mode)
         return low_rank_value(at_grid(tensors[VALUE_SPACE + site.name], grid), time)
     return None
+
+
+def check_embedding(name: str, tensor: Tensor, *, num_frames: int) -> None:
+    """Refuse a tensor without meaning here.
+
+    Raises:
+        InputError: a name or a number of axes that there is not, another number of frames, NaN or
+            infinity.
+    """
+    kind = name[: len(name) - len(named_module(name))]
+    if _AXES.get(kind) != tensor.ndim:
+        raise InputError(
+            f"a tensor {name} with {tensor.ndim} axes; expected one of "
+            f"{', '.join(f'{kind}<path> with {axes}' for kind, axes in _AXES.items())}"
+        )
+    if kind != VALUE_SPACE and tensor.shape[-2] != num_frames:
+        raise InputError(
+            f"{name} is {tensor.shape[-2]} frames long and the motion {num_frames}; expected one "
+            "length everywhere"
+        )
+    if not tensor.isfinite().all():
+        raise InputError(
+            f"{name} holds NaN or infinity; learn the motion again, with a lower learning rate or "
+            "in another precision"
+        )
 
 
 def named_module(name: str) -> str:

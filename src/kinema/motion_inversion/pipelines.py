@@ -23,7 +23,8 @@ def load_pipeline(
     Args:
         model: "sprites" or "sprites-animatediff" for those that come with Kinema; a folder made
             by `save_pretrained`; or the id of a model on the Hugging Face hub.
-        adapter: for AnimateDiff on an image model: id or folder of the motion adapter.
+        adapter: for AnimateDiff on an image model: id or folder of the motion adapter, whose
+            noise schedule takes the place of the image model's.
         dtype: float16 on a GPU and float32 on a CPU by default.
         device: a GPU where there is one, by default.
 
@@ -39,7 +40,7 @@ def load_pipeline(
 
         make = sprites.text_to_video if str(model) == EMBEDDED[0] else sprites.animatediff
         return make(dtype=dtype).to(device)
-    from diffusers import AnimateDiffPipeline, DiffusionPipeline, MotionAdapter
+    from diffusers import AnimateDiffPipeline, DDIMScheduler, DiffusionPipeline, MotionAdapter
 
     try:
         if adapter is None:
@@ -49,6 +50,14 @@ def load_pipeline(
                 str(model),
                 motion_adapter=MotionAdapter.from_pretrained(str(adapter), dtype=dtype),
                 dtype=dtype,
+            )
+            # Motion adapters were trained on linear betas; image models come with others.
+            pipeline.scheduler = DDIMScheduler.from_config(
+                pipeline.scheduler.config,
+                beta_schedule="linear",
+                clip_sample=False,
+                timestep_spacing="linspace",
+                steps_offset=1,
             )
     # A missing folder, a hub out of reach and an id that no one has are all OSErrors there; parts
     # that do not make a pipeline are ValueErrors.

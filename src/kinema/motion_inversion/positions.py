@@ -1,36 +1,59 @@
-"""Embeddings in another order or number of frames, on models that tell attention which frame is
-which.
+"""Whose time attention sees, on models that tell it which frame is which.
 
 AnimateDiff adds a sinusoid of the frame's number to what its temporal attentions see. An embedding
 was learned on top of it, so the two together are the clip's time: turned round or drawn out without
 the other, the embedding says one frame and the sinusoid another, and nothing moves as it should
-(`benchmarks/arithmetic.py`; `docs/log.md`). Here the sum is changed and the sinusoid of the new
-frames taken off again; attention does not mind the order of its frames, so what it does is then
-exactly the old, in the new order.
+(`benchmarks/arithmetic.py`; `docs/log.md`). So queries and keys get the clip's own sinusoids,
+turned round or drawn out along with the embeddings, in place of the model's. Attention does not
+mind the order of its frames: the attention map is then exactly the old, in the new order.
+
+Embeddings add up and take factors; positions do not, and belong to the model as much as to a
+motion. They are therefore no part of the embeddings and change once in a call, whatever the number
+and strengths of motions.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor
 
+from kinema.motion_inversion.embedding import at_length
 
-def in_clip_time(embedding: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """Change a query-key embedding and the positions below it together.
 
-    Args:
-        embedding: `(..., N, C)`.
-        change: linear, from `(..., N, C)` to `(..., M, C)`.
+@dataclass(frozen=True)
+class ClipTime:
+    """The positions that a motion was learned on.
 
-    Returns:
-        `(..., M, C)`, to be added to what already has the positions of M frames.
+    Attributes:
+        num_frames: of the clip.
+        backwards: whether its last frame comes first.
     """
-    changed = change(embedding + frame_positions(embedding))
-    return changed - frame_positions(changed)
+
+    num_frames: int
+    backwards: bool = False
+
+    def shift(self, num_frames: int, like: Tensor) -> Tensor | None:
+        """What to add to queries and keys that have the positions of a video's own frames.
+
+        Args:
+            num_frames: of the video.
+            like: `(..., C)`, floating.
+
+        Returns:
+            `(num_frames, C)`; None where they have the right ones already.
+        """
+        if self == ClipTime(num_frames):
+            return None
+        clip = at_length(frame_positions(self.num_frames, like), num_frames)
+        if self.backwards:
+            clip = clip.flip(-2)
+        return clip - frame_positions(num_frames, like)
+
+    def __str__(self) -> str:
+        return f"{self.num_frames} frames{' backwards' if self.backwards else ''}"
 
 
-def frame_positions(like: Tensor) -> Tensor:
-    """The sinusoids that diffusers adds to the N frames of `like` (..., N, C), as (N, C)."""
+def frame_positions(num_frames: int, like: Tensor) -> Tensor:
+    """The sinusoids that diffusers adds to frames of as many channels as `like`, `(N, C)`."""
     from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 
-    num_frames, channels = like.shape[-2:]
-    return SinusoidalPositionalEmbedding(channels, num_frames).pe[0].to(like)
+    return SinusoidalPositionalEmbedding(like.shape[-1], num_frames).pe[0].to(like)

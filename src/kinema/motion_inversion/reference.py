@@ -143,14 +143,15 @@ def _from_frames(name: str, frames: Tensor, wanted: int, rate: float | None) -> 
     chosen = _spread(len(frames), wanted)
     if rate is not None and len(chosen) > 1:
         rate = rate * (len(chosen) - 1) / (chosen[-1] - chosen[0])
-    return _Given(name, len(frames), frames[torch.tensor(chosen)], rate, _hash_of(frames))
+    return _Given(name, len(frames), frames[torch.tensor(chosen)], rate, hash_of(frames))
 
 
 def _spread(total: int, wanted: int) -> list[int]:
     return uniform_indices(total, min(total, wanted))
 
 
-def _hash_of(frames: Tensor) -> str:
+def hash_of(frames: Tensor) -> str:
+    """The sha256 of a tensor's numbers, dtype and shape."""
     content = frames.detach().cpu().contiguous()
     digest = hashlib.sha256(f"{content.dtype} {tuple(content.shape)}".encode())
     digest.update(content.view(torch.uint8).numpy().tobytes())

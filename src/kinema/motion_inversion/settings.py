@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kinema.errors import InputError
+from kinema.motion_inversion.arguments import check_numbers, two_shares
 from kinema.motion_inversion.embedding import check_value_mode
 from kinema.motion_inversion.objective import OBJECTIVES
 from kinema.motion_inversion.parameters import VALUE_FORMS
@@ -37,7 +38,8 @@ class InversionSettings:
             with this power of the level; 0 is uniform, as published. A motion is decided near
             noise: further down, the clip's own frames show it to the model (`docs/log.md`).
         precision: of the denoiser: that of the "model", or mixed precision in another dtype.
-            "float16" is for accelerators; on the CPU it is float32.
+            "float16" is for accelerators; on the CPU it is that of the model. "float32" is for
+            models that are loaded in it.
         gradient_checkpointing: compute layers again in the backward pass and keep less in memory:
             at ZeroScope's size 7 GB in place of 37, for a third more time. None: on a GPU.
         patience: stop when the mean loss of so many steps is no better than that of as many
@@ -71,6 +73,7 @@ class InversionSettings:
     inversion_steps: int = 50
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name in ("num_steps", "batch_size", "accumulation", "coarse_factor", "rank"):
             self._check(name, "1 or more", getattr(self, name) >= 1)
         for name in ("weight_decay", "noise_power", "min_improvement", "inversion_steps"):
@@ -89,8 +92,7 @@ class InversionSettings:
             "a mode that leaves something to learn",
             self.training_value != "none" or self.value == "none",
         )
-        low, high = self.noise_levels
-        self._check("noise_levels", "two shares, 0 <= low < high <= 1", 0 <= low < high <= 1)
+        object.__setattr__(self, "noise_levels", two_shares("noise_levels", self.noise_levels))
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -5,7 +5,7 @@ A row is all that Kinema knows about a class of models. A model of another class
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -33,6 +33,11 @@ class Layout:
             see (`kinema.motion_inversion.positions`).
         fixed_length: the model takes `max_frames` frames and no other number.
         frames_argument: what its pipeline calls the number of frames.
+        guidance_argument: what its pipeline calls the strength of guidance; None where it takes
+            more than one.
+        takes_prompt: whether its pipeline takes one.
+        size: height and width in pixels that its pipeline makes unasked; None for the `sample_size`
+            of the configuration.
     """
 
     attentions: str
@@ -44,6 +49,9 @@ class Layout:
     adds_positions: bool = False
     fixed_length: bool = False
     frames_argument: str = "num_frames"
+    guidance_argument: str | None = "guidance_scale"
+    takes_prompt: bool = True
+    size: tuple[int, int] | None = None
 
 
 _LEVELS = r"(?:down_blocks\.\d+|mid_block|up_blocks\.\d+)"
@@ -56,7 +64,7 @@ _UNET3D = Layout(
 
 LAYOUTS: dict[str, Layout] = {
     "UNet3DConditionModel": _UNET3D,
-    "I2VGenXLUNet": _UNET3D,
+    "I2VGenXLUNet": replace(_UNET3D, size=(704, 1280)),
     "UNetMotionModel": Layout(
         attentions=(
             rf"(?P<block>{_LEVELS}\.motion_modules\.\d+\.transformer_blocks\.\d+)\.attn[12]"
@@ -71,6 +79,9 @@ LAYOUTS: dict[str, Layout] = {
         ),
         frames_dim=1,
         num_frames=lambda config: config.num_frames,
+        guidance_argument=None,
+        takes_prompt=False,
+        size=(576, 1024),
     ),
     "LatteTransformer3DModel": Layout(
         attentions=r"(?P<block>temporal_transformer_blocks\.\d+)\.attn1",
@@ -97,7 +108,6 @@ class Site:
         num_heads: heads of the attention.
         stride: how many latent pixels, in height and in width, make one site of the grid.
         rounds_up: whether a rest smaller than the stride makes a site of its own.
-        adds_positions: as in its model's `Layout`.
     """
 
     name: str
@@ -107,7 +117,6 @@ class Site:
     num_heads: int
     stride: int
     rounds_up: bool
-    adds_positions: bool = False
 
     def grid(self, latent_size: tuple[int, int]) -> tuple[int, int]:
         """The height and width of the grid for latents of this height and width."""
@@ -216,7 +225,6 @@ def _site(model: nn.Module, name: str, block: str, attention: Any) -> Site:
         num_heads=attention.heads,
         stride=stride,
         rounds_up=rounds_up,
-        adds_positions=row.adds_positions,
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kinema.errors import InputError
-from kinema.files import replacing
+from kinema.files import save_tensors
 
 FORMAT = 1
 
@@ -34,20 +34,9 @@ def write_tensors(
     Raises:
         InputError: the file cannot be written.
     """
-    from safetensors.torch import save_file
-
-    content = {
-        name: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous()
-        for name, tensor in tensors.items()
-    }
+    content = {name: tensor.to(dtype or tensor.dtype) for name, tensor in tensors.items()}
     text = json.dumps({"format": FORMAT, **values}, sort_keys=True)
-    with replacing(path) as temporary:
-        try:
-            save_file(content, temporary, metadata={header: text})
-        except Exception as error:  # a full disk reaches us as safetensors' own exception
-            raise InputError(
-                f"cannot write {path}: {error}; make room, or choose another place"
-            ) from error
+    save_tensors(path, content, {header: text})
 
 
 def read_tensors(

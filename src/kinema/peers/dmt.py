@@ -56,12 +56,12 @@ class DmtSettings(PeerSettings):
             lambda value: 0 <= value <= self.sampling_steps,
             "guided_steps",
         )
-        object.__setattr__(self, "learning_rates", tuple(self.learning_rates))
         self._expect(
             "two rates, above 0",
-            lambda rates: len(rates) == 2 and min(rates) > 0,
+            lambda rates: isinstance(rates, tuple | list) and len(rates) == 2 and min(rates) > 0,
             "learning_rates",
         )
+        object.__setattr__(self, "learning_rates", tuple(self.learning_rates))
 
 
 @torch.no_grad()

@@ -38,7 +38,8 @@ def low_rank(
 ) -> Iterator[dict[str, "LoraLayer"]]:
     """Add `B A x` to what layers give while the block runs; B is zero, A normal of std 1/rank.
 
-    Afterwards the model has the very modules that it had.
+    Factors are float32 on a half-precision model too, so that they can learn. Afterwards the model
+    has the very modules that it had.
 
     Args:
         model: of any class.
@@ -55,7 +56,7 @@ def low_rank(
     try:
         from peft import LoraConfig
         from peft.tuners.lora import LoraModel
-        from peft.tuners.tuners_utils import BaseTunerLayer
+        from peft.tuners.tuners_utils import BaseTunerLayer, cast_adapter_dtype
     except ImportError as error:
         raise InputError(
             "MotionDirector needs peft, which is not installed; pip install 'kinema[peers]'"
@@ -75,6 +76,7 @@ def low_rank(
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     tuner = LoraModel(model, config, _ADAPTER)  # freezes the model
     try:
+        cast_adapter_dtype(model, _ADAPTER)
         layers: dict[str, Any] = {path: model.get_submodule(path) for path in paths}
         for layer in layers.values():
             layer.lora_dropout.train()

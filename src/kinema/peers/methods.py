@@ -102,9 +102,9 @@ class Peer:
             negative_prompt=negative_prompt,
             progress=progress,
         )
+        videos = [(p, s) for p, s in videos_asked_for(prompt, seed) if p is not None]
         if not (is_list(prompt) or is_list(seed)):
             return self.to_video(learned, settings, sampling)
-        videos = [(p, s) for p, s in videos_asked_for(prompt, seed) if p is not None]
         if self.batches:
             whole = replace(sampling, prompt=[p for p, _ in videos], seed=[s for _, s in videos])
             return self.to_video(learned, settings, whole)

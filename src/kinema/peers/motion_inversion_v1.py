@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from kinema.motion_inversion import Attachment, Motion, Site, denoising_loss, find_sites
 from kinema.motion_inversion import generate as generate_with_motion
-from kinema.motion_inversion.attachment import Usage
 from kinema.motion_inversion.parameters import QUERY_KEY, VALUE
+from kinema.motion_inversion.usage import Usage
 from kinema.peers.learned import Learned
 from kinema.peers.sampling import Sampling
 from kinema.peers.settings import TrainedSettings

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from kinema.errors import InputError
+from kinema.motion_inversion.arguments import check_numbers
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class PeerSettings:
     guidance: float = 12.0
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         self._expect("1 or more", lambda value: value >= 1, "sampling_steps")
         self._expect("0 or more", lambda value: value >= 0, "guidance")
 
@@ -49,7 +51,7 @@ class PeerSettings:
     def _expect(self, expected: str, fine: Callable[[Any], bool], *names: str) -> None:
         for name in names:
             value = getattr(self, name)
-            if isinstance(value, str) or not fine(value):
+            if not fine(value):
                 raise InputError(f"{name} is {value!r}; expected {expected}")
 
 

@@ -3,6 +3,7 @@
 The features are what some layers of a denoiser's decoder give, averaged over the frame.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -67,11 +68,15 @@ def space_time_features(denoiser: Denoiser, latents: Tensor, timestep: int) -> l
         raise _AllRead
 
     hooks.append(unet.get_submodule(f"up_blocks.{_BLOCK}").register_forward_hook(leave))
+    # Hooks put on a compiled model are not seen, so that it is called uncompiled.
+    plain = replace(denoiser, model=unet)
+    compiled, unet._compiled_call_impl = unet._compiled_call_impl, None
     try:
-        denoiser.predict(latents, torch.tensor([timestep], device=latents.device))
+        plain.predict(latents, torch.tensor([timestep], device=latents.device))
     except _AllRead:
         pass
     finally:
+        unet._compiled_call_impl = compiled
         for hook in hooks:
             hook.remove()
     return read

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from kinema.errors import InputError
 from kinema.motion_inversion import Origin, ddim_inversion, fitted_reference
 from kinema.motion_inversion.denoising import Denoiser, check_length, denoiser_of, latents_of
+from kinema.motion_inversion.noise import check_inversion_steps
 from kinema.motion_inversion.objective import training_scheduler
 from kinema.motion_inversion.origin import (
     attentions_of,
@@ -18,7 +19,7 @@ from kinema.motion_inversion.origin import (
 from kinema.motion_inversion.reference import Video
 from kinema.motion_inversion.sites import denoiser, plain_model
 from kinema.peers.learned import Learned
-from kinema.peers.settings import PeerSettings
+from kinema.peers.settings import PeerSettings, TrainedSettings
 
 if TYPE_CHECKING:
     from diffusers import DDPMScheduler
@@ -76,12 +77,14 @@ def task_of(
     """Fit a clip to a pipeline, as `kinema.invert` does.
 
     Raises:
-        InputError: the pipeline, the clip or the prompt cannot be used.
+        InputError: the pipeline, the clip, the prompt or the settings cannot be used.
     """
     if not isinstance(prompt, str) or not prompt.strip():
         raise InputError(f"the prompt is {prompt!r}; expected words for what the clip shows")
     unet = unet_of(pipe, method)
     told = denoiser_of(pipe, prompt)
+    if isinstance(settings, TrainedSettings):
+        check_inversion_steps(settings.inversion_steps, pipe.scheduler)
     reference = fitted_reference(
         pipe, video, num_frames=num_frames, size=size, frames_per_second=frames_per_second
     )

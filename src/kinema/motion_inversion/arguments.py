@@ -1,0 +1,64 @@
+"""Arguments that are numbers, checked."""
+
+import dataclasses
+from numbers import Integral, Real
+from typing import Any
+
+from kinema.errors import InputError
+
+
+def finite_number(name: str, number: object) -> float:
+    """A number as a float.
+
+    Raises:
+        InputError: it is none, or NaN or infinite.
+    """
+    if isinstance(number, bool) or not isinstance(number, Real):
+        raise InputError(f"{name} is {number!r}; expected a number")
+    found = float(number)
+    if found != found or found in (float("inf"), float("-inf")):
+        raise InputError(f"{name} is {number}; expected a finite number")
+    return found
+
+
+def whole_number(name: str, number: object) -> int:
+    """A number as an int.
+
+    Raises:
+        InputError: it is none, or not whole.
+    """
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise InputError(f"{name} is {number!r}; expected a whole number")
+    return int(number)
+
+
+def two_shares(name: str, shares: Any) -> tuple[float, float]:
+    """From which to which share of something, as floats.
+
+    Raises:
+        InputError: they are not two, or no range within 0 and 1.
+    """
+    try:
+        start, end = (finite_number(name, share) for share in shares)
+    except (TypeError, ValueError, InputError):
+        start, end = 1.0, 0.0
+    if not 0 <= start < end <= 1:
+        raise InputError(
+            f"{name} is {shares!r}; expected two shares from 0 to 1, the first below the second, "
+            "as (0.0, 0.4)"
+        )
+    return start, end
+
+
+def check_numbers(settings: Any) -> None:
+    """Refuse what is no number in the fields of a dataclass that are to be numbers.
+
+    Raises:
+        InputError: the first such field is named.
+    """
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if field.type is float:
+            finite_number(field.name, value)
+        elif field.type is int or (field.type == int | None and value is not None):
+            whole_number(field.name, value)

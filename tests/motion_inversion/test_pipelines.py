@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline, PNDMScheduler, StableDiffusionPipeline
+from transformers import CLIPTokenizer
+
+from kinema.errors import InputError
+from kinema.motion_inversion import load_pipeline
+from kinema.motion_inversion.objective import training_scheduler
+from kinema.sprites import animatediff
+
+
+@pytest.fixture(scope="module")
+def image_pipeline(untrained_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image pipeline with the scheduler of Stable Diffusion 1.5."""
+    from diffusers import UNet2DConditionModel
+
+    parts = animatediff(weights=untrained_weights).components
+    folder = tmp_path_factory.mktemp("image")
+    StableDiffusionPipeline(
+        vae=parts["vae"],
+        text_encoder=parts["text_encoder"],
+        tokenizer=CLIPTokenizer.from_pretrained(untrained_weights / "tokenizer"),
+        unet=UNet2DConditionModel.from_pretrained(untrained_weights / "unet"),
+        scheduler=PNDMScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            skip_prk_steps=True,
+            set_alpha_to_one=False,
+            steps_offset=1,
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    return folder
+
+
+def test_a_motion_adapter_brings_the_noise_schedule_that_it_was_trained_on(
+    image_pipeline: Path, untrained_weights: Path
+):
+    pipe = load_pipeline(image_pipeline, adapter=untrained_weights / "motion_adapter", device="cpu")
+    config = pipe.scheduler.config
+    assert type(pipe.scheduler).__name__ == "DDIMScheduler"
+    assert (config.beta_schedule, config.timestep_spacing) == ("linear", "linspace")
+    assert (config.clip_sample, config.steps_offset) == (False, 1)
+    assert (config.beta_start, config.beta_end) == (0.00085, 0.012)
+    betas = training_scheduler(pipe.scheduler).betas
+    torch.testing.assert_close(betas, torch.linspace(0.00085, 0.012, 1000))
+
+
+def test_a_pipeline_of_its_own_keeps_its_scheduler(image_pipeline: Path):
+    pipe = load_pipeline(image_pipeline, device="cpu")
+    assert isinstance(pipe, DiffusionPipeline)
+    assert pipe.scheduler.config.beta_schedule == "scaled_linear"
+
+
+def test_what_is_no_pipeline_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="no pipeline could be loaded from"):
+        load_pipeline(tmp_path, device="cpu")
+    with pytest.raises(InputError, match="which has its own; leave it out"):
+        load_pipeline("sprites", adapter="some/adapter", device="cpu")
+    with pytest.raises(InputError, match="device is 'abacus'"):
+        load_pipeline("sprites", device="abacus")
