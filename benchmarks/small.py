@@ -1,7 +1,8 @@
 """A small version of every benchmark, one after the other: their tables, in minutes.
 
-Figures of so few repeats, steps and videos say that all works and roughly how things stand; those
-of `docs/results/` come from the full commands.
+That of the motion prompt's kernel on a GPU runs where there is one. Figures of so few repeats,
+steps and videos say that all works and roughly how things stand; those of `docs/results/` come from
+the full commands.
 
     python benchmarks/small.py -o benchmarks/results
 """
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import torch
 
 FOLDER = Path(__file__).parent
 _FEW = ("--references", "2", "--prompts", "1")
@@ -38,7 +41,14 @@ SMALL: dict[str, tuple[str, ...]] = {
         "vmc",
     ),
     "ablations": (*_FEW, *_LITTLE, "--experiments", "inference", "--variants", "debiased", "raw"),
+    "arithmetic": (
+        *("--pipelines", "sprites-animatediff", "--pairs", "1", "--prompts", "1"),
+        *(*_LITTLE, "--values", "centred"),
+    ),
+    "real_size": ("--divide", "8", "--frames", "4", "--repeats", "1", "--sampling-steps", "1"),
 }
+if torch.cuda.is_available():
+    SMALL["prompt_bandwidth"] = ("--dtypes", "float32")
 """Arguments by script; each prints a table and writes JSON."""
 
 _WITH_FOLDER = ("transfer", "ablations")

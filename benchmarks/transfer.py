@@ -12,7 +12,6 @@ the figures. Killed, the same command goes on.
 import argparse
 import json
 import platform
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from kinema.compare import (
 )
 from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
 from kinema.peers import METHODS
+from kinema.sprites.training.loop import commit_of_tree
 
 
 def main() -> None:
@@ -99,17 +99,8 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
-def commit() -> str | None:
-    """Return the commit that is checked out where this script lies."""
-    folder = str(Path(__file__).parent)
-    result = subprocess.run(
-        ["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return result.stdout.strip() or None
-
-
 # Not that of the end: a run of hours may see commits that it does not have.
-BEGUN_AT = commit()
+BEGUN_AT = commit_of_tree()
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,7 @@
-"""Make the README's picture of motions that went to other prompts, from a comparison's videos.
+r"""Make the README's picture of motions that went to other prompts, from a comparison's videos.
 
-python benchmarks/ablations.py -o ablations --experiments inference --pipeline sprites-animatediff
+python benchmarks/ablations.py -o ablations --experiments inference --references 12 --prompts 8 \
+    --seeds 3 --steps 12 --precision bf16 --pipeline sprites-animatediff
 python examples/transfer_picture.py ablations/inference
 """
 

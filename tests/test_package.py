@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 import kinema
+from kinema.cli.main import parser
 from kinema.video import write_video
 
 README = Path(__file__).parents[1] / "README.md"
@@ -65,6 +67,62 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     assert (tmp_path / "circle.mp4").exists()
     assert (tmp_path / "clip-see" / "see.json").exists()
     assert (tmp_path / "seen" / "clip.mp4" / "see.json").exists()
+
+
+def commands_of_numbers() -> list[list[str]]:
+    """The commands in the last column of the README's numbers, in words."""
+    numbers = README.read_text().partition("## Numbers")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in numbers.splitlines() if line[:1] == "|"]
+    assert len(rows) > 10
+    cells = [row[-1] for row in rows[2:]]
+    # A row that is moved would take another's command for its own.
+    assert not [cell for cell in cells if cell.startswith("same")]
+    return [command.split() for cell in cells for command in re.findall("`([^`]+ .+?)`", cell)]
+
+
+def test_the_commands_of_the_numbers_are_whole() -> None:
+    commands = commands_of_numbers()
+    assert {name for name, *_ in commands} == {"kinema", "benchmarks/ablations.py"}
+    for name, *options in commands:
+        if name == "kinema":
+            parser().parse_args([*options, "-o", "out"])
+        else:
+            script = (README.parent / name).read_text()
+            assert all(f'"{each}"' in script for each in options if each.startswith("--"))
+    assert any(command[:3] == ["kinema", "sprites", "report"] for command in commands)
+
+
+def test_the_picture_of_transfer_is_made_from_the_command_it_names() -> None:
+    example = (README.parent / "examples" / "transfer_picture.py").read_text()
+    before = example.partition("ablations.py -o ablations")[2].partition("\npython")[0]
+    named = before.replace("\\\n", " ").split()
+    assert ["benchmarks/ablations.py", *named] in commands_of_numbers()
+    for what in ("references", "prompts"):
+        count = int(named[named.index(f"--{what}") + 1])
+        (shown,) = re.findall(rf'"--{what}", .*default=\[([\d, ]+)\]', example)
+        assert all(int(number) < count for number in shown.split(", "))
+
+
+def imported_by(file: Path) -> set[str]:
+    names: list[str] = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+    return {name.partition(".")[0] for name in names}
+
+
+def test_what_is_imported_is_declared() -> None:
+    project = tomllib.loads((README.parent / "pyproject.toml").read_text())["project"]
+    given = list(project["dependencies"])
+    for extra in project["optional-dependencies"].values():
+        given += extra
+    names = {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in given}
+    # What is imported by another name, what torch brings along, and what is the user's to have.
+    names |= {"PIL", "cv2", "triton", "cotracker", "kinema", *sys.stdlib_module_names}
+    for file in Path(kinema.__file__).parent.rglob("*.py"):
+        assert imported_by(file) <= names, file
 
 
 def test_the_targets_of_the_readme_are_in_the_makefile() -> None:

@@ -90,6 +90,10 @@ def test_a_saved_clip_is_loaded_from_its_folder(rendering, tmp_path):
     CLIP.model.save_pretrained(tmp_path)
     CLIP.processor.save_pretrained(tmp_path)
     loaded = ClipEmbedder.load(str(tmp_path))
+    assert loaded.identity() == CLIP.identity() | {"name": str(tmp_path)}
+    other = copy.deepcopy(loaded.model)
+    other.visual_projection.weight.data.mul_(2)
+    assert ClipEmbedder(other, loaded.processor, loaded.name).identity() != loaded.identity()
     assert torch.allclose(loaded.frames(rendering.video), CLIP.frames(rendering.video), atol=1e-5)
     captions = ["a red circle on a black background"]
     assert torch.allclose(loaded.texts(captions), CLIP.texts(captions), atol=1e-5)

@@ -78,3 +78,15 @@ def test_a_checkpoint_goes_into_the_package(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "cotracker.predictor", module)
     tracker = CoTracker(checkpoint=str(weights), grid_size=2)
     assert tracker(torch.rand(3, 3, 16, 16)).position.shape == (4, 3, 2)
+
+
+def test_it_is_known_by_its_grid_and_its_weights():
+    def identity(value, grid_size=2):
+        predictor = Predictor()
+        predictor.register_buffer("weight", torch.full((3,), value))
+        return CoTracker(predictor=predictor, grid_size=grid_size).identity()
+
+    assert identity(1.0) == identity(1.0)
+    assert identity(1.0) != identity(2.0)
+    assert identity(1.0) != identity(1.0, grid_size=3)
+    assert identity(1.0)["name"] == "CoTracker"

@@ -132,6 +132,8 @@ def test_a_clip_without_texture_is_named():
 def test_without_opencv_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(InputError, match=r"install kinema\[measure\]"):
+        LucasKanade()
+    with pytest.raises(InputError, match=r"install kinema\[measure\]"):
         TRACKER(torch.rand(4, 3, 64, 64))
 
 

@@ -1,5 +1,7 @@
 """The embedded pipelines behave as any pipeline of their classes does."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,30 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
     (tmp_path / "unet3d").mkdir()
     with pytest.raises(InputError, match="are missing"):
         animatediff(weights=tmp_path)
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("tokenizer/tokenizer.json", Path.unlink),
+        ("tokenizer/tokenizer_config.json", Path.unlink),
+        ("tokenizer/tokenizer.json", cut_short),
+        ("scheduler/scheduler_config.json", Path.unlink),
+        ("vae/diffusion_pytorch_model.safetensors", cut_short),
+        ("text_encoder/model.safetensors", cut_short),
+        ("text_encoder/config.json", Path.unlink),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_weights_that_cannot_be_read_are_named(
+    file: str, change: Callable[[Path], None], weights: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(weights, tmp_path / "weights")
+    change(broken / file)
+    with pytest.raises(InputError, match=file.partition("/")[0]) as caught:
+        text_to_video(weights=broken)
+    assert "\n" not in str(caught.value)

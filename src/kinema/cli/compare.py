@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kinema.cli.invert import add_model, pipeline_of
+from kinema.cli.limits import check_steps
 from kinema.errors import InputError
 
 _EMBEDDED = "sprites"
@@ -61,6 +62,9 @@ def run(arguments: argparse.Namespace) -> None:
     plan, scorer = _plan(arguments), _scorer(arguments)
     scorer.check(plan)
     pipe = pipeline_of(arguments)
+    check_steps(pipe, arguments.steps)
+    if arguments.clip_model is not None:
+        scorer.clip.model.to(pipe.device)
     summary = compare(
         pipe,
         plan,
@@ -92,7 +96,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def _plan(arguments: argparse.Namespace) -> Any:
-    from kinema.compare import Plan, clip_reference, open_prompts, travelling_references
+    from kinema.compare import Plan, clip_references, open_prompts, travelling_references
 
     if arguments.seeds < 1:
         raise InputError(f"--seeds is {arguments.seeds}; give 1 or more")
@@ -100,7 +104,7 @@ def _plan(arguments: argparse.Namespace) -> Any:
         raise InputError("give clips by --reference, or --sprites N for rendered ones, not both")
     prompts = arguments.prompt
     if arguments.sprites is None:
-        references = [clip_reference(path, words) for path, words in arguments.reference]
+        references = clip_references(arguments.reference)
     else:
         _check_embedded(arguments)
         references = travelling_references(arguments.sprites)
@@ -121,6 +125,11 @@ def _scorer(arguments: argparse.Namespace) -> Any:
     from kinema.measure import ClipEmbedder
 
     if arguments.sprites is not None:
+        if arguments.clip_model is not None:
+            raise InputError(
+                f"--clip-model {arguments.clip_model} with --sprites, which are scored against the "
+                "truth; leave it out"
+            )
         return SpriteScorer()
     clip = None if arguments.clip_model is None else ClipEmbedder.load(arguments.clip_model)
     return TrackScorer(clip=clip)

@@ -3,12 +3,13 @@
 import argparse
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from kinema.cli.invert import add_model, pipeline_of
+from kinema.cli.limits import check_frames, check_seeds, check_steps
 from kinema.errors import InputError
 
 _EMBEDDED_GUIDANCE = 5.0
@@ -26,6 +27,8 @@ _USAGE = {
     "noise_share": 0.5,
     "frames": None,
 }
+# What of it says nothing where there is no motion.
+_OF_MOTIONS = ("strength", "query_key", "value", "value_strength", "window", "branch")
 SETTINGS, SHEET = "settings.json", "sheet.png"
 
 
@@ -87,10 +90,17 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.seeds < 1:
         raise InputError(f"--seeds is {arguments.seeds}; give 1 or more")
+    check_seeds(arguments.seed, arguments.seeds)
+    check_frames(arguments.frames)
+    if not arguments.motion and (name := _changed(arguments, _OF_MOTIONS)):
+        raise InputError(
+            f"--{name} is for motions, and none is given; give --motion, or leave it out"
+        )
     files = [_file_and_weight(given) for given in arguments.motion]
     motions = [(load(path), weight) for path, weight in files]
     rows = _reference(arguments, [path for path, _ in files])
     pipe = pipeline_of(arguments)
+    check_steps(pipe, arguments.steps)
     make, options = _maker(arguments, pipe, motions)
     rate = next(
         (m.origin.frames_per_second for m, _ in motions if m.origin.frames_per_second),
@@ -174,14 +184,21 @@ def _alone(arguments: argparse.Namespace, motions: list[tuple[Any, float]]) -> A
             f"what {learned.method} learned goes with no other motion and no weight; give its file "
             "alone"
         )
-    for name, default in _USAGE.items():
-        found = getattr(arguments, name)
-        if (tuple(found) if isinstance(found, list) else found) != default:
-            raise InputError(
-                f"--{name.replace('_', '-')} is for motions of kinema's own method, and this file "
-                f"is of {learned.method}; leave it out"
-            )
+    if name := _changed(arguments, _USAGE):
+        raise InputError(
+            f"--{name} is for motions of kinema's own method, and this file is of "
+            f"{learned.method}; leave it out"
+        )
     return learned
+
+
+def _changed(arguments: argparse.Namespace, names: Iterable[str]) -> str | None:
+    """The first option of how motions are used that is not as usual, as the command line has it."""
+    for name in names:
+        found = getattr(arguments, name)
+        if (tuple(found) if isinstance(found, list) else found) != _USAGE[name]:
+            return name.replace("_", "-")
+    return None
 
 
 def _file_and_weight(given: list[str]) -> tuple[Path, float]:

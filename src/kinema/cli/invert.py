@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from kinema.cli.limits import check_frames, check_seeds
 from kinema.errors import InputError
 
 _OURS = "kinema"
@@ -27,7 +28,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "invert",
         help="learn the motion of one clip, into a small file",
         description="Learn the motion of a clip on a frozen text-to-video model. Interrupted, the "
-        "same command goes on where it was.",
+        "same command goes on where it was; that of a peer (--method) begins anew.",
     )
     command.add_argument("video", type=Path, metavar="VIDEO", help="a video or a folder of frames")
     command.add_argument("--prompt", required=True, help="what the clip shows, in words")
@@ -82,6 +83,8 @@ def run(arguments: argparse.Namespace) -> None:
     output: Path = arguments.output
     if output.suffix != ".safetensors":
         raise InputError(f"the output is {output}; expected a name that ends in .safetensors")
+    check_seeds(arguments.seed)
+    check_frames(arguments.frames)
     if arguments.method != _OURS:
         _run_peer(arguments)
         return

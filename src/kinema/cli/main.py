@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -38,13 +39,23 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, or 2 when the input cannot be used, or 130 when interrupted."""
+    """Run one command; return its exit status.
+
+    That is 0, or 2 when there is something for the user to mend or to go on with, which one
+    sentence says; 130 when interrupted otherwise; 141 when whoever reads the output has seen
+    enough of it.
+    """
     parsed = parser().parse_args(arguments)
     try:
         parsed.run(parsed)
+        sys.stdout.flush()
     except InputError as error:
         print(f"kinema: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # As with `| head`. What is still to be written must not fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         if error.errno not in _USER_ERRNOS:
             raise

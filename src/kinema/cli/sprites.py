@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from kinema.cli.limits import check_seeds, check_steps
 from kinema.errors import InputError
 
 MODELS = ("text-to-video", "animatediff")
@@ -68,12 +69,10 @@ def _add_sampling(command: argparse.ArgumentParser) -> None:
 
 def run_train(arguments: argparse.Namespace) -> None:
     """Train a stage to its end."""
-    import torch
-
+    from kinema.recognition.processes import check_device
     from kinema.sprites.training import new_stage, read_recipe, train
 
-    if arguments.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device is cuda, but no GPU is to be seen; use cpu")
+    check_device(arguments.device)
     recipe = read_recipe(arguments.recipe, stage=arguments.stage)
     stage = new_stage(recipe, arguments.runs, device=arguments.device)
     folder = arguments.runs / recipe.stage
@@ -96,6 +95,7 @@ def run_sample(arguments: argparse.Namespace) -> None:
     from kinema.video import write_video
 
     _check_sampling(arguments)
+    check_seeds(arguments.seed)
     sprites.parse_caption(arguments.caption)
     video = sample(
         _pipeline(arguments),
@@ -142,5 +142,6 @@ def _pipeline(arguments: argparse.Namespace) -> Any:
     quiet_libraries()
     make = {"text-to-video": sprites.text_to_video, "animatediff": sprites.animatediff}
     pipeline: Any = make[arguments.model](weights=arguments.weights)
+    check_steps(pipeline, arguments.steps)
     pipeline.set_progress_bar_config(disable=None)
     return pipeline

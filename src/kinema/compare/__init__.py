@@ -7,6 +7,7 @@ from kinema.compare.plan import (
     Plan,
     Reference,
     clip_reference,
+    clip_references,
     sprites_references,
 )
 from kinema.compare.run import compare
@@ -23,6 +24,7 @@ __all__ = [
     "SpriteScorer",
     "TrackScorer",
     "clip_reference",
+    "clip_references",
     "compare",
     "figures_of",
     "measured",

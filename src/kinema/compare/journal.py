@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kinema.files import replacing
+from kinema.measure.lines import read_lines
 
 
 class Journal:
@@ -12,13 +12,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries: list[dict[str, Any]] = []
-        if path.exists():
-            text = path.read_text()
-            whole = text[: text.rfind("\n") + 1]
-            with replacing(path) as temporary:
-                temporary.write_text(whole)
-            self.entries = [json.loads(line) for line in whole.splitlines()]
+        self.entries = read_lines(path)
 
     def has(self, key: dict[str, Any]) -> bool:
         """Return whether there is an entry of a key."""

@@ -37,6 +37,7 @@ def write_page(
         package="kinema.compare",
         plan=plan,
         summary=summary,
+        scored_by=_in_words(summary["scorer"]),
         scores=figures_of(summary["rows"]),
         points=_points(summary["rows"], scorer),
         motion=scorer.motion,
@@ -44,6 +45,17 @@ def write_page(
         first_seed=plan.seeds[0],
         video=lambda *key: shown.get((*key, plan.seeds[0])),
     )
+
+
+def _in_words(identity: dict[str, Any]) -> str:
+    """Write an identity as its name, and in brackets what else it says."""
+    rest = {key: value for key, value in identity.items() if key != "name"}
+    said = [
+        f"{key.replace('_', ' ')} {_in_words(value) if isinstance(value, dict) else value}"
+        for key, value in rest.items()
+        if value is not None
+    ]
+    return f"{identity['name']} ({', '.join(said)})" if said else str(identity["name"])
 
 
 def _points(rows: list[dict[str, Any]], scorer: "Scorer") -> list[dict[str, Any]]:

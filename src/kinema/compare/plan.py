@@ -1,8 +1,9 @@
 """What is compared: references, prompts, seeds and methods, on one model."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ class Plan:
             takes about half the time on a CPU. Learning is not touched.
 
     Raises:
-        InputError: something is missing or named twice, or a method is unknown.
+        InputError: something is missing or named twice, a method is unknown, or a number is out of
+            its range.
     """
 
     references: Sequence[Reference]
@@ -87,6 +89,10 @@ class Plan:
             self.method(method)
         if self.precision not in PRECISIONS:
             raise InputError(f"precision {self.precision!r} is not one of {', '.join(PRECISIONS)}")
+        if self.num_steps is not None and self.num_steps < 1:
+            raise InputError(f"num_steps is {self.num_steps}; give 1 or more")
+        if self.guidance is not None and not math.isfinite(self.guidance):
+            raise InputError(f"guidance is {self.guidance}; give a finite number")
 
     def method(self, name: str) -> Method:
         """Return a method by its name.
@@ -146,6 +152,27 @@ def clip_reference(path: str | Path, prompt: str) -> Reference:
     if not path.exists():
         raise InputError(f"there is no clip {path}; give a video file or a folder of frames")
     return Reference(path.stem, path, prompt)
+
+
+def clip_references(clips: Sequence[tuple[str | Path, str]]) -> list[Reference]:
+    """Return clips of the user's, each a path and its words, as references of different names.
+
+    Of files that have one name in different folders, the second becomes NAME-2, and so on.
+
+    Raises:
+        InputError: there is no such file or folder, or a clip is given twice with the same words.
+    """
+    found: dict[str, Reference] = {}
+    for path, prompt in clips:
+        reference = clip_reference(path, prompt)
+        if any((each.video, each.prompt) == (reference.video, prompt) for each in found.values()):
+            raise InputError(f"clip {path} is given twice with the same words; give it once")
+        name, number = reference.name, 1
+        while name in found:
+            number += 1
+            name = f"{reference.name}-{number}"
+        found[name] = replace(reference, name=name)
+    return list(found.values())
 
 
 def sprites_references(captions: Sequence[str], *, seed: int, size: int = 64) -> list[Reference]:

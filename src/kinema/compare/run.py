@@ -1,13 +1,12 @@
 """The comparison itself: learn, generate, score; resumable, one line a video."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from kinema.compare.cost import measured
@@ -18,6 +17,7 @@ from kinema.compare.scores import Scorer
 from kinema.compare.table import rows_of
 from kinema.errors import InputError
 from kinema.files import output_folder, replacing
+from kinema.measure.weights import digest_of_weights
 from kinema.motion_inversion import fitted_reference
 from kinema.motion_inversion.origin import model_class_of
 from kinema.peers import load
@@ -25,7 +25,6 @@ from kinema.video import write_video
 
 PLAN, RESULTS, LEARNED, SUMMARY = "plan.json", "results.jsonl", "learned.jsonl", "comparison.json"
 FRAMES_PER_SECOND = 8.0
-_NUMBERS_OF_A_TENSOR = 32
 
 
 def compare(
@@ -58,23 +57,37 @@ def compare(
         (`kinema.compare.rows_of`).
 
     Raises:
-        InputError: the folder holds a comparison of another plan or of other weights, or a method,
-            a clip or a prompt cannot be used.
+        InputError: the folder holds a comparison of another plan, of other weights or by another
+            scorer, or a method, a clip or a prompt cannot be used. Of clips that is known before
+            anything is learned.
     """
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; expected 1 or more")
     scorer.check(plan)
-    folder = output_folder(folder)
-    described = plan.as_dict() | {
+    folder = Path(folder)
+    described = {
+        **plan.as_dict(),
         "pipeline": model or type(pipe).__name__,
         "model_class": model_class_of(pipe),
-        "weights": _digest_of_weights(pipe),
-        "scorer": type(scorer).__name__,
+        "weights": digest_of_weights(pipe.components),
+        "scorer": scorer.identity(),
     }
-    _take(folder / PLAN, described)
+    # As it is read from the file again, in which a tuple is a list.
+    described = json.loads(json.dumps(described))
+    _check_plan(folder, described)
     journal = Journal(folder / RESULTS)
     learning = Journal(folder / LEARNED)
+    left = [of for of in _learnings(plan) if _missing(plan, journal, *of)]
+    # Before anything is learned: whether each clip can be read, and scored against.
     clips: dict[str, Tensor] = {}
+    for _, reference, _ in left:
+        if reference.name not in clips:
+            clips[reference.name] = fitted_reference(pipe, reference.video).video
+            scorer.prepare(reference, clips[reference.name])
+    with replacing(folder / PLAN) as temporary:
+        temporary.write_text(json.dumps(described, indent=2) + "\n")
+    for name, clip in clips.items():
+        _show(folder / "references" / f"{name}.mp4", clip)
     total = len(plan.methods) * len(plan.references) * len(plan.prompts) * len(plan.seeds)
     with tqdm(
         total=total,
@@ -83,18 +96,12 @@ def compare(
         unit="video",
         disable=None if progress else True,
     ) as bar:
-        for method, reference, seed in _learnings(plan):
-            wanted = _videos(plan, method, reference, seed)
-            if all(journal.has(key) for key in wanted):
-                continue
-            if reference.name not in clips:
-                clips[reference.name] = fitted_reference(pipe, reference.video).video
-                _show(folder / "references" / f"{reference.name}.mp4", clips[reference.name])
+        for method, reference, seed in left:
             name = f"{plan.learned_as(method)}--{reference.name}--{seed}.safetensors"
             learned = _learned(
                 pipe, plan, method, reference, seed, folder / "learned" / name, learning
             )
-            missing = [key for key in wanted if not journal.has(key)]
+            missing = _missing(plan, journal, method, reference, seed)
             for first in range(0, len(missing), batch_size):
                 keys = missing[first : first + batch_size]
                 videos, costs = _generated(pipe, plan, keys, learned)
@@ -126,14 +133,17 @@ def _learnings(plan: Plan) -> Iterator[tuple[str, Reference, int]]:
                 yield method, reference, seed
 
 
-def _videos(plan: Plan, method: str, reference: Reference, seed: int) -> list[dict[str, Any]]:
-    """The keys of the videos that follow from one learning."""
+def _missing(
+    plan: Plan, journal: Journal, method: str, reference: Reference, seed: int
+) -> list[dict[str, Any]]:
+    """The keys of the videos that follow from one learning and are not there yet."""
     seeds = [seed] if plan.learn_each_seed else plan.seeds
-    return [
+    keys = [
         {"method": method, "reference": reference.name, "prompt": prompt, "seed": each}
         for each in seeds
         for prompt in plan.prompts
     ]
+    return [key for key in keys if not journal.has(key)]
 
 
 def _file(plan: Plan, key: dict[str, Any]) -> str:
@@ -198,35 +208,30 @@ def _learned(
     return load(path)
 
 
-def _digest_of_weights(pipe: Any) -> str:
-    """Tell weights from others of the same model: a few numbers of every tensor do."""
-    digest = hashlib.sha256()
-    for part, module in sorted(pipe.components.items()):
-        if isinstance(module, nn.Module):
-            for name, tensor in module.state_dict().items():
-                few = tensor.flatten()[:: max(1, tensor.numel() // _NUMBERS_OF_A_TENSOR)]
-                digest.update(f"{part}.{name} {tuple(tensor.shape)}".encode())
-                # Where weights wait on the disk (sequential offload) their shapes must do.
-                if not few.is_meta:
-                    digest.update(few.detach().float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
 def _show(path: Path, video: Tensor) -> None:
     output_folder(path.parent)
     write_video(path, video, frames_per_second=FRAMES_PER_SECOND)
 
 
-def _take(path: Path, plan: dict[str, Any]) -> None:
-    """Note the plan of a folder, or see that it is the same."""
-    plan = json.loads(json.dumps(plan))
-    if not path.exists():
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(plan, indent=2) + "\n")
+def _check_plan(folder: Path, plan: dict[str, Any]) -> None:
+    """See that a folder holds no results of another plan.
+
+    A plan of which nothing was done yet, since it could not be, is nothing to go on with.
+    """
+    if not any(_holds_lines(folder / name) for name in (RESULTS, LEARNED)):
         return
-    before = json.loads(path.read_text())
+    try:
+        before = json.loads((folder / PLAN).read_text())
+    except (FileNotFoundError, ValueError) as error:
+        raise InputError(
+            f"{folder} holds results without the plan of a comparison; give another folder"
+        ) from error
     if before != plan:
         other = [name for name in plan if before.get(name) != plan[name]]
         raise InputError(
-            f"{path.parent} holds a comparison with other {', '.join(other)}; give another folder"
+            f"{folder} holds a comparison with other {', '.join(other)}; give another folder"
         )
+
+
+def _holds_lines(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0

@@ -38,11 +38,21 @@ class Scorer(Protocol):
     def appearance(self) -> str:
         """Name of the score that says how well the prompt was shown."""
 
+    def identity(self) -> dict[str, Any]:
+        """Return what tells its scores from another's, in values that JSON has; "name" is one."""
+
     def check(self, plan: Plan) -> None:
-        """See that every video of a plan can be scored.
+        """See that every video of a plan can be scored, as far as the plan tells.
 
         Raises:
             InputError: it cannot.
+        """
+
+    def prepare(self, reference: Reference, clip: Tensor) -> None:
+        """Look at a reference as the model sees it, before anything is learned from it.
+
+        Raises:
+            InputError: no video can be scored against it.
         """
 
     def score(self, video: Tensor, *, reference: Reference, clip: Tensor, prompt: str) -> Scores:
@@ -68,6 +78,10 @@ class SpriteScorer:
     motion: str = "displacement_cosine"
     appearance: str = "appearance"
 
+    def identity(self) -> dict[str, Any]:
+        """Return its name; see `Scorer`."""
+        return {"name": type(self).__name__}
+
     def check(self, plan: Plan) -> None:
         """See that references are rendered and prompts in the grammar; see `Scorer`."""
         for reference in plan.references:
@@ -78,6 +92,9 @@ class SpriteScorer:
                 )
         for prompt in plan.prompts:
             parse_caption(prompt)
+
+    def prepare(self, reference: Reference, clip: Tensor) -> None:
+        """Nothing is to be seen in a reference whose truth is known; see `Scorer`."""
 
     def score(self, video: Tensor, *, reference: Reference, clip: Tensor, prompt: str) -> Scores:
         """Judge one video; see `Scorer`."""
@@ -118,14 +135,26 @@ class TrackScorer:
     appearance: str = "text_similarity"
     _known: dict[str, tuple[Tracks, Any]] = field(default_factory=dict, repr=False)
 
+    def identity(self) -> dict[str, Any]:
+        """Return its name, its tracker and its CLIP; see `Scorer`."""
+        return {
+            "name": type(self).__name__,
+            "tracker": self.tracker.identity(),
+            "clip": None if self.clip is None else self.clip.identity(),
+        }
+
     def check(self, plan: Plan) -> None:
-        """Any plan will do; whether there is anything to track shows when a clip is read."""
+        """Any plan will do; whether there is anything to track, `prepare` finds out."""
+
+    def prepare(self, reference: Reference, clip: Tensor) -> None:
+        """Track a reference and embed it; see `Scorer`."""
+        seen = None if self.clip is None else self.clip.frames(clip)
+        self._known[reference.name] = (self.tracker(clip, clip=reference.name), seen)
 
     def score(self, video: Tensor, *, reference: Reference, clip: Tensor, prompt: str) -> Scores:
         """Track one video and embed it; see `Scorer`."""
         if reference.name not in self._known:
-            seen = None if self.clip is None else self.clip.frames(clip)
-            self._known[reference.name] = (self.tracker(clip, clip=reference.name), seen)
+            self.prepare(reference, clip)
         theirs, looks = self._known[reference.name]
         scores: Scores
         try:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kinema.errors import InputError
+from kinema.measure.weights import digest_of_weights
 
 DEFAULT_CLIP = "openai/clip-vit-base-patch32"
 """Scores of different CLIPs do not compare, so a table names the one it was made with."""
@@ -23,10 +24,12 @@ class ClipEmbedder:
     Attributes:
         model: a `CLIPModel`, or a model with its `get_image_features` and `get_text_features`.
         processor: the `CLIPProcessor` that goes with it.
+        name: its id or folder.
     """
 
     model: Any
     processor: Any
+    name: str = ""
 
     @classmethod
     def load(
@@ -56,7 +59,11 @@ class ClipEmbedder:
                 f"{source!r} is a {type(model).__name__}, which does not embed images and texts; "
                 f"give a CLIP, such as {DEFAULT_CLIP}"
             )
-        return cls(model.to(device).eval(), processor)
+        return cls(model.to(device).eval(), processor, source)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells it from another CLIP: its name and a digest of its weights."""
+        return {"name": self.name, "weights": digest_of_weights({"clip": self.model})}
 
     @torch.no_grad()
     def frames(self, video: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kinema.errors import InputError
 from kinema.measure.tracks import Tracks, check_found, check_video, from_pixels
+from kinema.measure.weights import digest_of_weights
 
 REPOSITORY = "facebookresearch/co-tracker"
 LICENCE = "CC-BY-NC 4.0"
@@ -54,6 +55,14 @@ class CoTracker:
         if predictor is None:
             predictor = _from_hub(model) if checkpoint is None else _from_package(Path(checkpoint))
         self._predictor = predictor.to(self._device).eval()
+
+    def identity(self) -> dict[str, Any]:
+        """Return its name, its grid and a digest of its weights."""
+        return {
+            "name": type(self).__name__,
+            "grid_size": self.grid_size,
+            "weights": digest_of_weights({"predictor": self._predictor}),
+        }
 
     @torch.no_grad()
     def __call__(self, video: Tensor, *, clip: str = "the video") -> Tracks:

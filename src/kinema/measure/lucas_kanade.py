@@ -4,7 +4,7 @@ It follows what has texture. A point on a plain surface has nothing to be follow
 up; one near an edge goes with the edge, along which it may slide.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -46,6 +46,9 @@ class LucasKanade:
             shorter side, from 11 to 21.
         largest_return: distance in pixels between a point and where it comes back to, beyond which
             it is lost.
+
+    Raises:
+        InputError: OpenCV is not installed, or the window is even or too small.
     """
 
     grid_size: int = 55
@@ -55,6 +58,12 @@ class LucasKanade:
     def __post_init__(self) -> None:
         if self.window is not None and (self.window < 3 or self.window % 2 == 0):
             raise InputError(f"window is {self.window}; give an odd number of pixels, 3 or more")
+        # Now, not after what takes long and ends with tracking.
+        _opencv()
+
+    def identity(self) -> dict[str, Any]:
+        """Return its name and its settings."""
+        return {"name": type(self).__name__, **asdict(self)}
 
     def __call__(self, video: Tensor, *, clip: str = "the video") -> Tracks:
         """Return the tracks of a video (T, 3, H, W) in [0, 1], one for each point of the grid.

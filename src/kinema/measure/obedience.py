@@ -3,7 +3,7 @@
 import json
 import math
 import platform
-import resource
+import sys
 import time
 from collections import Counter
 from contextlib import nullcontext
@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -20,6 +21,8 @@ from kinema.errors import InputError
 from kinema.files import output_folder, replacing
 from kinema.measure.error import judge_error
 from kinema.measure.judge import judge
+from kinema.measure.lines import read_lines
+from kinema.measure.weights import digest_of_weights
 from kinema.sprites import MOTIONS, parse_caption, sample_captions, sample_scenes
 from kinema.video import contact_sheet, write_image
 
@@ -31,7 +34,7 @@ _RIGHT = ("size", "colour", "shape", "background", "appearance", "motion")
 
 
 def captions_to_obey(num_captions: int) -> list[str]:
-    """Return the report's captions, always the same: every other one names a motion."""
+    """Return the report's captions, always the same; chance had it which name a motion."""
     scenes = sample_scenes(num_captions, seed=_CAPTION_SEED)
     return sample_captions(scenes, seed=_CAPTION_SEED, motion_share=0.5)
 
@@ -50,7 +53,8 @@ def report(
     """Sample every caption with every seed, judge the videos, and sum up what they obey.
 
     One line a video goes to `results.jsonl` as it is made; a run that was interrupted goes on
-    there. At the end `report.json` has the summary and `sheet.png` shows the first 24 videos.
+    there. At the end `report.json` has the summary and `sheet.png` shows the first 24 videos,
+    of which those that an interrupted run made before are sampled again.
 
     Args:
         pipeline: a `TextToVideoSDPipeline` or `AnimateDiffPipeline` of the sprites world.
@@ -67,13 +71,15 @@ def report(
         The summary: each share in [0, 1] as mean and standard deviation over seeds.
 
     Raises:
-        InputError: the folder holds results of other settings, or the precision is unknown.
+        InputError: the folder holds results of other settings or weights, or what is no result,
+            or the precision is unknown.
     """
     if precision not in ("fp32", "bf16"):
         raise InputError(f"precision {precision!r} is not one of fp32, bf16")
     folder = output_folder(folder)
     settings = {
         "pipeline": type(pipeline).__name__,
+        "weights": digest_of_weights(pipeline.components),
         "num_prompts": num_prompts,
         "num_seeds": num_seeds,
         "num_steps": num_steps,
@@ -84,25 +90,19 @@ def report(
     captions = captions_to_obey(num_prompts)
     wanted = [(index, seed) for seed in range(num_seeds) for index in range(num_prompts)]
     left = wanted[len(done) :]
-    shown: list[Tensor] = []
+    sampled = partial(sample, pipeline, num_steps=num_steps, guidance=guidance, precision=precision)
+    shown: dict[int, Tensor] = {}
     with (
         (folder / RESULTS).open("a") as log,
         tqdm(total=len(wanted), initial=len(done), unit="video", disable=None) as bar,
     ):
-        if not done:
+        if not log.tell():
             log.write(json.dumps(settings) + "\n")
         for first in range(0, len(left), _VIDEOS_AT_ONCE):
             some = left[first : first + _VIDEOS_AT_ONCE]
             said = [captions[index] for index, _ in some]
             started = time.monotonic()
-            videos = sample(
-                pipeline,
-                said,
-                seeds=[1000 * seed + index for index, seed in some],
-                num_steps=num_steps,
-                guidance=guidance,
-                precision=precision,
-            )
+            videos = sampled(said, seeds=[1000 * seed + index for index, seed in some])
             seconds = (time.monotonic() - started) / len(some)
             for (index, seed), result in zip(some, _judged(videos, said), strict=True):
                 result |= {"prompt": index, "seed": seed, "seconds": seconds}
@@ -110,10 +110,18 @@ def report(
                 log.write(json.dumps(result) + "\n")
             log.flush()
             bar.update(len(some))
-            if len(shown) < NUM_SHOWN and some[0][1] == 0:
-                shown += list(videos)
-    if shown:
-        rows = {f"{k}: {captions[k]}": video for k, video in enumerate(shown[:NUM_SHOWN])}
+            shown |= {
+                index: video
+                for (index, seed), video in zip(some, videos, strict=True)
+                if seed == 0 and index < NUM_SHOWN
+            }
+    if shown or not (folder / SHEET).exists():
+        missing = [index for index in range(min(num_prompts, NUM_SHOWN)) if index not in shown]
+        for first in range(0, len(missing), _VIDEOS_AT_ONCE):
+            again = missing[first : first + _VIDEOS_AT_ONCE]
+            videos = sampled([captions[index] for index in again], seeds=again)
+            shown |= dict(zip(again, videos, strict=True))
+        rows = {f"{index}: {captions[index]}": shown[index] for index in sorted(shown)}
         write_image(folder / SHEET, contact_sheet(rows, num_columns=8, tile_height=64))
     summary = summarise(done)
     summary["judge"] = judge_error(
@@ -123,7 +131,7 @@ def report(
         "processor": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": _peak_bytes(),
     }
     summary["settings"] = settings
     with replacing(folder / SUMMARY) as path:
@@ -217,16 +225,20 @@ def rebuild(vae: Any, video: Tensor) -> Tensor:
 
 
 def _earlier_results(path: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    if not path.exists() or not path.stat().st_size:
-        return []
-    # A run that was killed may have left half a line, which is dropped from the file too.
-    text = path.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    with replacing(path) as temporary:
-        temporary.write_text(whole)
-    first, *results = [json.loads(line) for line in whole.splitlines()] or [None]
-    if first is not None and first != settings:
+    first, *results = read_lines(path) or [settings]
+    if first != settings:
         raise InputError(
             f"{path} holds results of other settings ({first}); give another output folder"
         )
     return results
+
+
+def _peak_bytes() -> int:
+    """Return the most memory that this process has had resident."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts in KiB, macOS in bytes.
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,12 +1,12 @@
 """Tracks of points through a video, and what every tracker gives.
 
-A tracker is any callable that takes a video and returns `Tracks`; `LucasKanade` and `CoTracker` are
-two. All follow the same grid over the first frame, so that the measures of `fidelity` may compare
-what they find, and all speak in half frame widths, so that the size of a frame does not matter.
+A tracker takes a video and returns `Tracks`; `LucasKanade` and `CoTracker` are two. All follow the
+same grid over the first frame, so that the measures of `fidelity` may compare what they find, and
+all speak in half frame widths, so that the size of a frame does not matter.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -66,6 +66,10 @@ class Tracker(Protocol):
 
     def __call__(self, video: Tensor, *, clip: str = "the video") -> Tracks:
         """Return the tracks of a video (T, 3, H, W) in [0, 1]; `clip` names it in errors."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells its tracks from another's, in values that JSON has; "name" is one."""
         ...
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from transformers import PreTrainedConfig
 
 from kinema import motion_prompt
 from kinema.backbones import BackboneFacts, backbone, facts_of, load_weights
@@ -115,6 +114,8 @@ def save_weights(model: MotionPromptClassifier, folder: Path) -> None:
         state = model.get_submodule(part).state_dict()
         if state:
             save_tensors(folder / name, state)
+    from transformers import PreTrainedConfig
+
     config = getattr(model.backbone, "config", None)
     if isinstance(config, PreTrainedConfig):
         with replacing(folder / CONFIG) as path:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 
 from kinema.errors import InputError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 PARTS = ("vae", "text_encoder", "tokenizer", "scheduler", "unet3d", "unet", "motion_adapter")
 """Folders of the weights: what both pipelines share, the video U-Net, and AnimateDiff's two."""
 MADE = "made.json"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 def text_to_video(
@@ -31,12 +33,12 @@ def text_to_video(
         weights: a folder of weights other than those that come with Kinema.
 
     Raises:
-        InputError: the weights are not there.
+        InputError: the weights are not there, or cannot be read.
     """
     from diffusers import TextToVideoSDPipeline, UNet3DConditionModel
 
     with as_file(weights_folder(weights)) as folder:
-        unet = _load(UNet3DConditionModel, folder / "unet3d", dtype)
+        unet = _load(UNet3DConditionModel, folder / "unet3d", torch_dtype=dtype).eval()
         return TextToVideoSDPipeline(unet=unet, **_shared(folder, dtype))
 
 
@@ -50,8 +52,8 @@ def animatediff(
     from diffusers import AnimateDiffPipeline, MotionAdapter, UNet2DConditionModel
 
     with as_file(weights_folder(weights)) as folder:
-        unet = _load(UNet2DConditionModel, folder / "unet", dtype)
-        adapter = _load(MotionAdapter, folder / "motion_adapter", dtype)
+        unet = _load(UNet2DConditionModel, folder / "unet", torch_dtype=dtype).eval()
+        adapter = _load(MotionAdapter, folder / "motion_adapter", torch_dtype=dtype).eval()
         return AnimateDiffPipeline(unet=unet, motion_adapter=adapter, **_shared(folder, dtype))
 
 
@@ -76,15 +78,28 @@ def _shared(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     from diffusers import AutoencoderKL, DDIMScheduler
     from transformers import CLIPTextModel, CLIPTokenizer
 
+    for name in _TOKENIZER_FILES:
+        # transformers makes a tokenizer of no words where they are missing.
+        if not (folder / "tokenizer" / name).is_file():
+            raise InputError(
+                f"the tokenizer's {name} is missing in {folder}; run 'kinema sprites ship' again"
+            )
     return {
-        "vae": _load(AutoencoderKL, folder / "vae", dtype),
-        "text_encoder": _load(CLIPTextModel, folder / "text_encoder", dtype),
-        "tokenizer": CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
-        "scheduler": DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+        "vae": _load(AutoencoderKL, folder / "vae", torch_dtype=dtype).eval(),
+        "text_encoder": _load(CLIPTextModel, folder / "text_encoder", torch_dtype=dtype).eval(),
+        "tokenizer": _load(CLIPTokenizer, folder / "tokenizer"),
+        "scheduler": _load(DDIMScheduler, folder / "scheduler"),
     }
 
 
-def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+def _load(kind: Any, folder: Path, **options: Any) -> Any:
     if not folder.is_dir():
         raise InputError(f"the weights {folder} are missing; train that part first")
-    return kind.from_pretrained(folder, local_files_only=True, torch_dtype=dtype).eval()
+    try:
+        return kind.from_pretrained(folder, local_files_only=True, **options)
+    # Files that are missing, cut short or of another model: diffusers and transformers raise any.
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(". ")
+        raise InputError(
+            f"the weights {folder} cannot be loaded ({reason}); run 'kinema sprites ship' again"
+        ) from error

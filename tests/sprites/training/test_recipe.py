@@ -24,6 +24,21 @@ def test_every_stage_has_a_recipe(stage: str) -> None:
             'stage = "autoencoder"\nseed=0\nnum_steps=0\nbatch_size=1\nlearning_rate=1.0',
             "num_steps is 0",
         ),
+        *(
+            (
+                f'stage="autoencoder"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\n{wrong}',
+                sentence,
+            )
+            for wrong, sentence in (
+                ('num_videos="many"', "has num_videos = 'many'; give a whole number"),
+                ("num_videos=2.5", "has num_videos = 2.5; give a whole number"),
+                ("weight_decay=true", "has weight_decay = True; give a number"),
+                ("precision=16", "has precision = 16; give a text"),
+                ("new_clock=1", "has new_clock = 1; give true or false"),
+                ('emphasis="star"', "has emphasis = 'star'; give a list of texts"),
+                ("emphasis=[1]", r"has emphasis = \[1\]; give a list of texts"),
+            )
+        ),
         (
             'stage="animatediff"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nspatial_rate=-1.0',
             "spatial_rate is -1.0",

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from kinema.errors import InputError
 from kinema.sprites import MOTIONS, animatediff, made_with, text_to_video
 from kinema.sprites.tokenizer import build_tokenizer
-from kinema.sprites.training import STAGES, Recipe, image_stages, new_stage, preview, train
+from kinema.sprites.training import STAGES, Recipe, image_stages, loop, new_stage, preview, train
 from kinema.sprites.training.exports import load_export, load_start
 from kinema.sprites.training.image_stages import unexplained_share
 from kinema.sprites.training.latents import latent_pool
@@ -500,3 +501,30 @@ def test_a_checkpoint_of_unknown_settings_is_refused(runs: Path, tmp_path: Path)
     save_file(load_file(path), path, {"step": "1", "recipe": of_another_version})
     with pytest.raises(InputError, match="another recipe"):
         train(new_stage(recipe, runs), recipe, tmp_path)
+
+
+def copy_in_checkout(folder: Path, *, tracked: bool) -> Path:
+    """Put a file where Kinema's would be into a checkout of its own, committed or not."""
+    git = ["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    source = folder / "site-packages" / "loop.py"
+    source.parent.mkdir(parents=True)
+    source.touch()
+    (folder / "theirs.py").touch()
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "add", str(source) if tracked else "theirs.py"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "-m", "theirs"], check=True)
+    return source
+
+
+def test_the_commit_is_of_the_tree_that_knows_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "__file__", str(copy_in_checkout(tmp_path / "a", tracked=True)))
+    assert re.fullmatch("[0-9a-f]{40}", loop.commit_of_tree() or "")
+    monkeypatch.setattr(loop, "__file__", str(copy_in_checkout(tmp_path / "b", tracked=False)))
+    assert loop.commit_of_tree() is None
+
+
+def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert loop.commit_of_tree() is None

@@ -256,11 +256,19 @@ def _goes_on(before: Recipe, recipe: Recipe, *, step: int) -> bool:
 
 
 def commit_of_tree() -> str | None:
-    """Return the commit checked out where Kinema's source lies, None where that is no checkout."""
-    result = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return result.stdout.strip() or None
+    """Return the commit checked out where Kinema's source lies, None where that is no checkout.
+
+    A copy that was installed within another project's checkout is not of that project's commit.
+    """
+    source = Path(__file__)
+    git = ["git", "-C", str(source.parent)]
+    known = [*git, "ls-files", "--error-unmatch", source.name]
+    try:
+        if subprocess.run(known, capture_output=True, check=False).returncode:
+            return None
+        head = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:  # no git
+        return None
+    return head.stdout.strip() or None

@@ -1,9 +1,10 @@
 """Recipes: the settings of one training stage, in a TOML file."""
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, get_type_hints
 
 from kinema.errors import InputError
 from kinema.sprites.words import BACKGROUNDS, COLOURS, MOTIONS, SHAPES
@@ -13,6 +14,14 @@ STAGES = ("autoencoder", "text-to-image", "motion-words", "animatediff", "text-t
 its image layers from AnimateDiff's where that is trained and from text-to-image where not."""
 
 VIDEO_STAGES = STAGES[3:]
+_KINDS = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    tuple[str, ...]: "a list of texts",
+}
+"""Types of settings, as a reader of TOML knows them."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +162,12 @@ def read_recipe(path: str | Path | None = None, *, stage: str | None = None) -> 
         raise InputError(f"there is no recipe {path}; give the path of a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"recipe {path} is not TOML: {error}") from error
-    known = {field.name for field in fields(Recipe)}
-    if unknown := sorted(set(settings) - known):
-        raise InputError(f"recipe {path} has unknown settings {unknown}; known are {sorted(known)}")
+    hints = get_type_hints(Recipe)
+    if unknown := sorted(set(settings) - set(hints)):
+        raise InputError(f"recipe {path} has unknown settings {unknown}; known are {sorted(hints)}")
+    for name, value in settings.items():
+        if not _is_of(value, hints[name]):
+            raise InputError(f"recipe {path} has {name} = {value!r}; give {_KINDS[hints[name]]}")
     try:
         recipe = Recipe(**settings)
     except TypeError as error:
@@ -163,3 +175,14 @@ def read_recipe(path: str | Path | None = None, *, stage: str | None = None) -> 
     if stage is not None and recipe.stage != stage:
         raise InputError(f"recipe {path} is for stage {recipe.stage!r}, not {stage!r}")
     return recipe
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Return whether a value of TOML is one of `_KINDS`."""
+    if kind is bool or isinstance(value, bool):
+        return kind is bool and isinstance(value, bool)
+    if kind is float:
+        return isinstance(value, int | float)
+    if kind in (int, str):
+        return isinstance(value, kind)
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)

@@ -1,0 +1,89 @@
+"""Options that cannot be used are refused in one sentence before anything is loaded or written."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from kinema.cli import compare, main
+from kinema.measure import ClipEmbedder
+
+PROMPT = "a red star on a grey background"
+LONG = "9" * 23
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["generate", PROMPT, "--seed", LONG], ("--seed is 999", "from 0 to")),
+        (["generate", PROMPT, "--seed", str(2**64 - 1), "--seeds", "2"], ("--seed is 1844",)),
+        (["generate", PROMPT, "--frames", "0"], ("--frames is 0",)),
+        (["generate", PROMPT, "--value", "bogus"], ("--value is for motions", "--motion")),
+        (["generate", PROMPT, "--window", "0", "0.5"], ("--window is for motions",)),
+        (["generate", PROMPT, "--value-strength", "2"], ("--value-strength is for motions",)),
+        (["generate", PROMPT, "--steps", "2000"], ("--steps is 2000", "1000 or fewer")),
+        (["invert", "x.mp4", "--prompt", PROMPT, "--frames", "0"], ("--frames is 0",)),
+        (["invert", "x.mp4", "--prompt", PROMPT, "--seed", LONG], ("--seed is 999",)),
+        (["compare", "--sprites", "1", "--clip-model", "x"], ("--clip-model x", "--sprites")),
+        (["compare", "--sprites", "1", "--steps", "0"], ("num_steps is 0",)),
+        (["compare", "--sprites", "1", "--steps", "1001"], ("--steps is 1001", "1000 or fewer")),
+        (["sprites", "sample", PROMPT, "--seed", LONG], ("--seed is 999",)),
+        (["sprites", "sample", PROMPT, "--steps", "5000"], ("--steps is 5000",)),
+        (["sprites", "report", "--steps", "5000"], ("--steps is 5000",)),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_cannot_be_used(
+    command: list[str], words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "-o", str(tmp_path / "out.safetensors")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert all(word in error for word in words), error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("device", ["tpu", "mps"])
+def test_a_device_that_sprites_do_not_train_on(
+    device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["sprites", "train", "autoencoder", "--device", device, "--runs", str(tmp_path)]
+    assert main(command) == 2
+    assert f"device '{device}' is not known; give cpu or cuda" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_clip_scores_on_the_device_of_the_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[Any] = []
+    clip = ClipEmbedder(SimpleNamespace(to=moved.append), processor=None)
+    monkeypatch.setattr(ClipEmbedder, "load", lambda source: clip)
+    config = SimpleNamespace(num_train_timesteps=1000)
+    device = torch.device("meta")
+    pipe = SimpleNamespace(device=device, scheduler=SimpleNamespace(config=config))
+    monkeypatch.setattr(compare, "pipeline_of", lambda arguments: pipe)
+    monkeypatch.setattr("kinema.compare.compare", lambda *given, **options: {"rows": []})
+    monkeypatch.setattr(compare, "table", lambda rows: "")
+    (tmp_path / "x.mp4").touch()
+    command = ["compare", "--reference", str(tmp_path / "x.mp4"), "x", "--prompt", "y"]
+    assert main([*command, "--clip-model", "some", "-o", str(tmp_path / "out")]) == 0
+    assert moved == [device]
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(clip: Path, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [Path(sys.executable).parent / "kinema", "see", clip, "-o", tmp_path / "out"]
+    result = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=300, check=False
+    )
+    os.close(writing)
+    assert result.returncode == 141
+    assert "Traceback" not in result.stderr
+    assert "BrokenPipe" not in result.stderr
