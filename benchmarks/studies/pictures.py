@@ -22,7 +22,7 @@ from kinema.files import replacing
 from kinema.motion_prompt import LearnableSigmoid, MotionPrompt
 
 LEARNED_BY = ("prompt, lambda 0", "prompt, lambda 1")
-NUM_COLUMNS = 3
+NUM_COLUMNS, TILE_HEIGHT = 3, 96
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def attention_sheet(data: Path, results: list[dict], *, backbone: str) -> torch.
             with torch.no_grad():
                 attention = layer(frames[None]).attention[0]
             rows[f"{name}, {front_end.partition(', ')[2]}"] = attention
-    return kinema.video.contact_sheet(rows, num_columns=NUM_COLUMNS, tile_height=2 * SHORT_SIDE)
+    return kinema.video.contact_sheet(rows, num_columns=NUM_COLUMNS, tile_height=TILE_HEIGHT)
 
 
 def _middle(clip: Clip) -> torch.Tensor:
