@@ -6,7 +6,7 @@ optimiser) is one CUDA graph, and several runs take their steps beside each othe
 stream of its own. Models, first weights, optimisers, rates and clips are those of
 `kinema.recognition.finetune` by the same recipe, up to the rounding of a GPU, bilinear resizing and
 the draws of dropout and of mirroring. On a CPU the same steps are taken one by one, without graphs,
-which is how this is tested.
+which saves the decoding (`--drawn`), and is how this is tested.
 """
 
 import json

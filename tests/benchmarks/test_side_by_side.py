@@ -4,6 +4,7 @@ import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,6 +134,38 @@ def test_runs_side_by_side_learn_what_finetune_learns(studies: Any, tmp_path: Pa
         assert beside["learned"].get("prompt_m") == pytest.approx(alone["learned"].get("prompt_m"))
     assert (tmp_path / "beside" / "start" / "backbone.safetensors").exists()
     assert not (tmp_path / "beside" / "prompt" / "backbone.safetensors").exists()
+
+
+def test_a_study_on_drawn_clips_runs_its_share_in_the_precision_of_the_recipe(
+    studies: Any, tmp_path: Path
+) -> None:
+    cells = studies("cells")
+    sprites = replace(
+        read_recipe("sprites-timesformer"),
+        dataset_arguments={"num_clips": 16, "num_test_clips": 20, "nuisance": "some"},
+        front_end="frames",
+        num_frames=4,
+        size=32,
+        batch_size=8,
+        num_epochs=1,
+        num_warmup_epochs=0,
+        num_workers=0,
+        epochs_between_tests=0,
+    )
+    both = [
+        cells.Cell({"name": precision}, replace(sprites, precision=precision))
+        for precision in ("fp32", "bf16")
+    ]
+    shared = {"folder": tmp_path, "drawn": True, "device": "cpu", "processes": 1, "threads": 1}
+    losses = {}
+    for share, done in (("1/2", ["fp32"]), ("2/2", ["fp32", "bf16"])):
+        arguments = SimpleNamespace(**shared, share=share)
+        results = cells.run_study(both, arguments, data=None)
+        assert [each["name"] for each in results] == done
+        losses = {each["name"]: each["losses"] for each in results}
+    # Half precision is near, and not the same.
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+    assert losses["bf16"] != losses["fp32"]
 
 
 def test_a_cell_whose_start_never_comes_is_said(studies: Any, tmp_path: Path) -> None:

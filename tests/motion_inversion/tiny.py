@@ -87,21 +87,23 @@ def _unet3d() -> nn.Module:
     )
 
 
-def _unet_motion() -> nn.Module:
+def unet_motion(**others: Any) -> nn.Module:
+    """AnimateDiff's model; `others` are settings in place of those here."""
     from diffusers import UNetMotionModel
 
-    return UNetMotionModel(
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        sample_size=8,
-        down_block_types=("CrossAttnDownBlockMotion", "DownBlockMotion"),
-        up_block_types=("UpBlockMotion", "CrossAttnUpBlockMotion"),
-        cross_attention_dim=8,
-        num_attention_heads=2,
-        motion_num_attention_heads=2,
-        motion_max_seq_length=16,
-        norm_num_groups=4,
-    )
+    settings: dict[str, Any] = {
+        "block_out_channels": (8, 16),
+        "layers_per_block": 1,
+        "sample_size": 8,
+        "down_block_types": ("CrossAttnDownBlockMotion", "DownBlockMotion"),
+        "up_block_types": ("UpBlockMotion", "CrossAttnUpBlockMotion"),
+        "cross_attention_dim": 8,
+        "num_attention_heads": 2,
+        "motion_num_attention_heads": 2,
+        "motion_max_seq_length": 16,
+        "norm_num_groups": 4,
+    }
+    return UNetMotionModel(**{**settings, **others})
 
 
 def _i2vgen() -> nn.Module:
@@ -176,7 +178,7 @@ TINY = (
     ),
     Tiny(
         "UNetMotionModel",
-        _unet_motion,
+        unet_motion,
         lambda b, n, size: {"encoder_hidden_states": _text(b, 8).repeat_interleave(n, 0)},
         4,
         4,

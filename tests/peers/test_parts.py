@@ -15,26 +15,16 @@ from kinema.peers.ddim import Ddim, clean_and_noise, renoised
 from kinema.peers.lora import factors, learned_low_rank, low_rank
 from kinema.peers.space_time import difference_loss, space_time_features, steered
 from kinema.peers.weights import exchanged
-from tests.motion_inversion.tiny import TINY, Tiny, output, random_embeddings
+from tests.motion_inversion.tiny import TINY, Tiny, output, random_embeddings, unet_motion
 from tests.peers.quick import QUICK, assert_same_makeup, makeup, task_on
 
 
 def small_unet() -> nn.Module:
     """A model of few kinds of layers, quick to compile."""
-    from diffusers import UNetMotionModel
-
     torch.manual_seed(0)
-    return UNetMotionModel(
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        sample_size=8,
+    return unet_motion(
         down_block_types=("DownBlockMotion", "DownBlockMotion"),
         up_block_types=("UpBlockMotion", "UpBlockMotion"),
-        cross_attention_dim=8,
-        num_attention_heads=2,
-        motion_num_attention_heads=2,
-        motion_max_seq_length=16,
-        norm_num_groups=4,
         use_motion_mid_block=False,
     ).eval()
 
