@@ -52,7 +52,7 @@ def attention_sheet(data: Path, results: list[dict], *, backbone: str) -> torch.
     first = {clip.label: clip for clip in reversed(tested.clips)}
     rows = {}
     for label, name in enumerate(tested.classes):
-        frames = _middle(first[label])
+        frames = _shown(first[label])
         rows[name] = frames[1:]
         for front_end, numbers in learned.items():
             layer = MotionPrompt(
@@ -67,7 +67,7 @@ def attention_sheet(data: Path, results: list[dict], *, backbone: str) -> torch.
     return kinema.video.contact_sheet(rows, num_columns=NUM_COLUMNS, tile_height=TILE_HEIGHT)
 
 
-def _middle(clip: Clip) -> torch.Tensor:
+def _shown(clip: Clip) -> torch.Tensor:
     """Sixteen spread frames and the one before, `(17, 3, H, W)` in [0, 1], as runs see them."""
     return kinema.read_video(clip.path, num_frames=17, size=SHORT_SIDE).frames / 255
 

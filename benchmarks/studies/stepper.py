@@ -24,7 +24,8 @@ _TEST_BATCH = 20
 _OF_A_GRAPH = (
     "backbone", "backbone_sizes", "front_end", "pathways", "normalisation",
     "normalisation_arguments", "penalty", "trains", "num_frames", "size", "optimiser",
-    "precision", "weight_decay", "gradient_clip", "batch_size", "num_epochs", "dataset",
+    "learning_rate", "prompt_learning_rate", "precision", "weight_decay", "gradient_clip",
+    "batch_size", "num_epochs", "dataset",
 )  # fmt: skip
 
 

@@ -168,6 +168,14 @@ def test_a_study_on_drawn_clips_runs_its_share_in_the_precision_of_the_recipe(
     assert losses["bf16"] != losses["fp32"]
 
 
+def test_runs_that_learn_otherwise_share_no_stepper(studies: Any) -> None:
+    """Its optimiser and its model are those of the first run that it took."""
+    kind_of, first = studies("stepper").kind_of, recipe()
+    assert kind_of(replace(first, seed=7)) == kind_of(first)
+    for other in ({"learning_rate": 1.0}, {"prompt_learning_rate": 1.0}, {"precision": "bf16"}):
+        assert kind_of(replace(first, **other)) != kind_of(first)
+
+
 def test_a_cell_whose_start_never_comes_is_said(studies: Any, tmp_path: Path) -> None:
     cells, side_by_side = studies("cells"), studies("side_by_side")
     lost = replace(
