@@ -32,6 +32,7 @@ from kinema.recognition.scores import score
 
 # Steps that wait in a stream's queue while Python looks after other streams.
 _CHUNK, _CHUNKS_AHEAD = 8, 3
+_PAUSE = 0.02  # seconds
 
 
 def run_side_by_side(
@@ -79,10 +80,12 @@ def run_side_by_side(
                 elif work.go_on():
                     print(work.finish(folder), flush=True)
                     working[place] = None
-            waiting = [job for job in jobs if job.is_ready or not job.drawn.done()]
-            if jobs and not waiting and not any(working):
-                failures.append(f"{len(jobs)} runs wait for a start that failed")
-                break
+            if not any(working):
+                if jobs and not any(job.has_start for job in jobs):
+                    failures.append(f"{len(jobs)} runs wait for a start that failed")
+                    break
+                # Clips are still drawn, in other processes: leave them the processor.
+                time.sleep(_PAUSE)
     if failures:
         raise SystemExit("\n".join(failures))
 
@@ -96,9 +99,13 @@ class _Job:
     drawn: "Future[Drawn]"
 
     @property
-    def is_ready(self) -> bool:
+    def has_start(self) -> bool:
         start = self.cell.recipe.start
-        return self.drawn.done() and (not start or (Path(start) / BACKBONE).exists())
+        return not start or (Path(start) / BACKBONE).exists()
+
+    @property
+    def is_ready(self) -> bool:
+        return self.drawn.done() and self.has_start
 
 
 def _jobs(

@@ -4,12 +4,14 @@ On a CPU the same steps are taken without graphs.
 """
 
 import json
+import math
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from drawn import Drawn
+from quicken import quicken
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -47,6 +49,8 @@ class Stepper:
         self.on_gpu = self.device.type == "cuda"
         self.recipe = recipe
         self.model = new_model(recipe, num_classes=len(drawn.classes), start="").to(self.device)
+        if not self.on_gpu:
+            quicken(self.model)
         self.optimiser = self._optimiser()
         self.mean, self.std = (
             torch.tensor(each, device=self.device).view(3, 1, 1) * 255
@@ -145,12 +149,18 @@ class Stepper:
     def _shown(self, rows: dict[str, Tensor]) -> Tensor:
         """The clips of a step, normalised, in the layout of the backbone."""
         batch, time = rows["frames"].shape
-        frames = self.bank[rows["frames"].flatten()].float()
-        if "boxes" in rows:
+        if "boxes" not in rows:
+            frames = self.bank[rows["frames"].flatten()].float()
+        elif self.on_gpu:
             boxes = rows["boxes"].repeat_interleave(time, dim=0, output_size=batch * time)
-            size = [batch * time, 3, self.recipe.size, self.recipe.size]
-            grid = F.affine_grid(boxes, size, align_corners=False)
-            frames = F.grid_sample(frames, grid, align_corners=False, padding_mode="border")
+            frames = _cropped(self.bank[rows["frames"].flatten()], boxes, self.recipe.size)
+        else:
+            frames = torch.cat(
+                [
+                    crop(self.bank, each, box, self.recipe.size)
+                    for each, box in zip(rows["frames"], rows["boxes"], strict=True)
+                ]
+            )
         clip = ((frames - self.mean) / self.std).unflatten(0, (batch, time))
         return from_canonical(clip, self.model.prompt.layout)
 
@@ -205,6 +215,41 @@ class Stepper:
 
     def _streamed(self) -> Any:
         return torch.cuda.stream(self.stream if self.on_gpu else None)
+
+
+def crop(bank: Tensor, frames: Tensor, box: Tensor, size: int) -> Tensor:
+    """One clip's box of its frames, as float, without touching what lies beside it.
+
+    Frames are as large as the largest of the data set, so most of a frame is not shown; to make
+    all of it float took a third of a step.
+
+    Args:
+        bank: (F, 3, H, W) uint8.
+        frames: (T + 1) indices into it.
+        box: (2, 3), the affine map from the crop to the frame.
+        size: of the crop, in pixels.
+
+    Returns:
+        (T + 1, 3, size, size) float32 in [0, 255].
+    """
+    box, slices = box.clone(), []
+    for row, length in ((0, bank.shape[3]), (1, bank.shape[2])):
+        scale, shift = float(box[row, row]), float(box[row, 2])
+        low, high = (
+            ((shift + side * abs(scale) + 1) * length - 1) / 2 for side in (-1, 1)
+        )  # in pixels, of which the outermost are sampled between
+        first, last = max(0, math.floor(low) - 1), min(length, math.ceil(high) + 2)
+        slices.append(slice(first, last))
+        box[row, row] = scale * length / (last - first)
+        box[row, 2] = ((shift + 1) * length - 2 * first) / (last - first) - 1
+    across, down = slices
+    part = bank[:, :, down, across][frames]
+    return _cropped(part, box.expand(len(frames), 2, 3), size)
+
+
+def _cropped(frames: Tensor, boxes: Tensor, size: int) -> Tensor:
+    grid = F.affine_grid(boxes, [len(frames), 3, size, size], align_corners=False)
+    return F.grid_sample(frames.float(), grid, align_corners=False, padding_mode="border")
 
 
 def kind_of(recipe: Recipe) -> str:
