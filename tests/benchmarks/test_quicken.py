@@ -25,7 +25,15 @@ def patches() -> nn.Module:
 
 
 def small_x3d() -> nn.Module:
-    return x3d_s(num_classes=3, num_frames=4, size=32, width=8, depths=(1, 1, 1, 1), head_width=16, dropout=0.0)
+    return x3d_s(
+        num_classes=3,
+        num_frames=4,
+        size=32,
+        width=8,
+        depths=(1, 1, 1, 1),
+        head_width=16,
+        dropout=0.0,
+    )
 
 
 @pytest.mark.parametrize(

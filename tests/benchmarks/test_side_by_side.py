@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -196,6 +197,37 @@ def test_runs_that_learn_otherwise_share_no_stepper(studies: Any) -> None:
     assert kind_of(replace(first, seed=7)) == kind_of(first)
     for other in ({"learning_rate": 1.0}, {"prompt_learning_rate": 1.0}, {"precision": "fp32"}):
         assert kind_of(replace(first, **other)) != kind_of(first)
+
+
+class _DrawnBetweenLooks(Future[Any]):
+    """Not done at the first two looks, done ever after."""
+
+    looks = 0
+
+    def done(self) -> bool:
+        self.looks += 1
+        return self.looks > 2
+
+
+def test_a_cell_drawn_between_two_looks_is_run(
+    studies: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells, side_by_side = studies("cells"), studies("side_by_side")
+    small = replace(
+        read_recipe("sprites-timesformer"),
+        dataset_arguments={"num_clips": 16, "num_test_clips": 16},
+        batch_size=8,
+        num_epochs=1,
+        num_warmup_epochs=0,
+    )
+    cell, drawn = cells.Cell({"name": "late"}, small), _DrawnBetweenLooks()
+    drawn.set_result(studies("drawn").draw(small, None, tmp_path / "drawn"))
+    jobs = [side_by_side._Job(cell, studies("stepper").kind_of(small), drawn)]
+    monkeypatch.setattr(side_by_side, "_jobs", lambda *_: jobs)
+    side_by_side.run_side_by_side(
+        [cell], tmp_path, data=None, device="cpu", width=1, num_processes=1
+    )
+    assert (tmp_path / cell.name / "result.json").exists()
 
 
 def test_a_cell_whose_start_never_comes_is_said(studies: Any, tmp_path: Path) -> None:
