@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kinema.backbones import BackboneFacts
 from kinema.motion_prompt import FrontEnd, LearnableSigmoid, MotionPromptOutput, from_canonical
@@ -34,6 +35,7 @@ class Mixture(nn.Module):
         both_signs: attend to |D|, so that what darkens counts as what brightens does.
         lags: of the differences shown; at the start of a clip a longer lag reaches back as far as
             there are frames.
+        either: show each clip in training with a sign by chance.
         relative: bring differences to unit root mean square, clip by clip.
         penalty: weight of the temporal attention variation.
     """
@@ -46,13 +48,14 @@ class Mixture(nn.Module):
         both_signs: bool = True,
         lags: tuple[int, ...] = (1,),
         relative: bool = True,
+        either: bool = False,
         penalty: float = 1.0,
     ) -> None:
         super().__init__()
         self.mean, self.std = tuple(facts.mean), tuple(facts.std)
         self.layout = check_layout(facts.layout)
         self.parts, self.both_signs, self.lags, self.relative = parts, both_signs, lags, relative
-        self.penalty = penalty
+        self.penalty, self.either = penalty, either
         self.normalisation = LearnableSigmoid()
         count = sum(len(lags) if part in _AT_LAGS else 1 for part in parts)
         self.shares = nn.Parameter(torch.zeros(count))
@@ -79,7 +82,11 @@ class Mixture(nn.Module):
             else:
                 shown += [self._sized(self._change(frames, lag)) for lag in self.lags]
         shares = self.shares.softmax(dim=0) * len(shown)
-        mixed = sum(share * part for share, part in zip(shares, shown, strict=True))
+        mixed = torch.stack([share * part for share, part in zip(shares, shown, strict=True)]).sum(
+            0
+        )
+        if self.either and self.training:
+            mixed = mixed * _signs(mixed)
         return MotionPromptOutput(
             video=from_canonical(mixed.to(clip.dtype), self.layout),
             attention=attention,
@@ -110,20 +117,38 @@ class Channels(nn.Module):
         facts: of the backbone: layout, mean and std of its clips.
         lags: one for each channel.
         centred: in the last channel's place, what differs from the mean over the clip.
+        polarity: "signed"; "either", of which each clip is shown in training with a sign by
+            chance, as whether actors are darker than their ground tells sites apart; or "none",
+            sizes of changes alone.
+        sizes: of changes, in [0, 1], that are first brought to 0.76, one for each channel.
+        relative: measure changes by their root mean square in the clip.
+        jitter: in training, stretch or shrink a clip's changes by chance, in e-folds.
+        local: divide changes by their root mean square around them too, in space and time, so that
+            what moves in shadow counts as what moves in the sun.
     """
 
     penalty = 0.0
 
     def __init__(
-        self, facts: BackboneFacts, *, lags: tuple[int, ...] = (1, 2, 4), centred: bool = False
+        self,
+        facts: BackboneFacts,
+        *,
+        lags: tuple[int, ...] = (1, 2, 4),
+        centred: bool = False,
+        polarity: str = "signed",
+        local: bool = False,
+        sizes: tuple[float, ...] = (0.05, 0.05, 0.05),
+        relative: bool = False,
+        jitter: float = 0.0,
     ) -> None:
         super().__init__()
         self.mean, self.std = tuple(facts.mean), tuple(facts.std)
         self.layout = check_layout(facts.layout)
-        self.lags, self.centred = lags, centred
+        self.lags, self.centred, self.polarity, self.local = lags, centred, polarity, local
+        self.relative, self.jitter = relative, jitter
         weights = torch.tensor([w * s for w, s in zip(GREY_WEIGHTS, self.std, strict=True)])
         self.register_buffer("weights", weights, persistent=False)
-        self.log_size = nn.Parameter(torch.full((len(lags),), _SIZE * 0.225).log())
+        self.log_size = nn.Parameter(torch.tensor(sizes).log())
 
     def forward(self, clip: Tensor) -> MotionPromptOutput:
         """T + 1 normalised frames in the layout to T, in the same layout and dtype."""
@@ -134,13 +159,49 @@ class Channels(nn.Module):
         if self.centred:
             changes[-1] = grey[:, 1:] - grey.mean(dim=1, keepdim=True)
         sizes = self.log_size.exp().view(1, 1, -1, 1, 1)
-        shown = torch.tanh(torch.stack(changes, dim=2) / sizes).to(clip.dtype)
+        change = torch.stack(changes, dim=2)
+        if self.relative:
+            change = change / (
+                change.square().mean(dim=(1, 2, 3, 4), keepdim=True).sqrt() + _EPSILON
+            )
+        if self.jitter and self.training:
+            stretch = torch.randn(len(change), 1, 1, 1, 1, device=change.device)
+            change = change * (self.jitter * stretch).exp()
+        change = change / (_around(change) + sizes) if self.local else torch.tanh(change / sizes)
+        if self.polarity == "none":
+            change = change.abs()
+        elif self.polarity == "either" and self.training:
+            change = change * _signs(change)
+        shown = change.to(clip.dtype)
         attention = shown[:, :, 0].abs().float()
         return MotionPromptOutput(
             video=from_canonical(shown, self.layout),
             attention=attention,
             variation=attention.new_zeros(()),
         )
+
+
+def _signs(clip: Tensor) -> Tensor:
+    """One of -1 and 1 for each clip of a batch."""
+    chosen = torch.randint(2, (len(clip), 1, 1, 1, 1), device=clip.device)
+    return (2 * chosen - 1).to(clip.dtype)
+
+
+def _around(change: Tensor, *, side: int = 15, times: int = 3) -> Tensor:
+    """Root mean square of (B, T, C, H, W) in a neighbourhood of each pixel."""
+    power = change.square().transpose(1, 2)
+    mean = F.avg_pool3d(
+        power,
+        (times, side, side),
+        stride=1,
+        padding=(times // 2, side // 2, side // 2),
+        count_include_pad=False,
+    )
+    return mean.transpose(1, 2).clamp_min(1e-12).sqrt()
+
+
+def _channels(**settings: object) -> Callable[[Recipe, BackboneFacts], FrontEnd]:
+    return lambda recipe, facts: Channels(facts, **settings)  # type: ignore[arg-type]
 
 
 def _mixture(**settings: object) -> Callable[[Recipe, BackboneFacts], FrontEnd]:
@@ -164,8 +225,26 @@ MIXTURES: dict[str, Callable[[Recipe, BackboneFacts], FrontEnd]] = {
     "centred+difference": _mixture(parts=("centred", "difference")),
     "centred+saturated": _mixture(parts=("centred", "saturated")),
     "prompt+saturated": _mixture(parts=("prompt", "saturated")),
-    "grey at three lags": lambda recipe, facts: Channels(facts),
-    "grey at two lags, centred": lambda recipe, facts: Channels(facts, centred=True),
+    "grey at three lags": _channels(),
+    "grey at two lags, centred": _channels(centred=True),
+    "grey at three lags, either": _channels(polarity="either"),
+    "grey at three lags, rectified": _channels(polarity="none"),
+    "grey at two lags, centred, rectified": _channels(centred=True, polarity="none"),
+    "grey at long lags, rectified": _channels(lags=(1, 4, 8), polarity="none"),
+    "grey at one lag, rectified": _channels(lags=(1, 1, 1), polarity="none"),
+    "grey at one lag": _channels(lags=(1, 1, 1)),
+    "grey at one lag, rectified, spread": _channels(
+        lags=(1, 1, 1), polarity="none", sizes=(0.02, 0.05, 0.15)
+    ),
+    "grey at one lag, rectified, relative": _channels(
+        lags=(1, 1, 1), polarity="none", relative=True, sizes=(1.0, 1.0, 1.0)
+    ),
+    "grey at one lag, rectified, jittered": _channels(lags=(1, 1, 1), polarity="none", jitter=0.5),
+    "grey at three lags, local": _channels(local=True),
+    "grey at three lags, local, either": _channels(local=True, polarity="either"),
+    "grey at three lags, local, rectified": _channels(local=True, polarity="none"),
+    "saturated difference, either": _mixture(parts=("saturated",), either=True),
+    "difference, either": _mixture(parts=("difference",), either=True, relative=False),
 }
 
 

@@ -23,7 +23,10 @@ from kinema.recognition import read_recipe
 BACKBONES = ("x3d", "slowfast", "timesformer")
 FRONT_ENDS = ("frames", "prompt, lambda 0", "prompt, lambda 1", "difference")
 STARTS = ("none", "sprites")
-SPLITS = (*({"held_out": fold} for fold in range(5)), {"across": "set1"}, {"across": "set2"})
+SPLITS: dict[str, list[dict[str, int | str]]] = {
+    "groups": [{"held_out": fold} for fold in range(5)],
+    "sites": [{"across": "set1"}, {"across": "set2"}],
+}
 SHORT_SIDE = 80
 
 
@@ -37,12 +40,21 @@ def main() -> None:
         decode_all(files_of(data), arguments.folder / "drawn")
     before = {name: _pretraining(name) for name in backbones if "sprites" in starts}
     cells = [
-        _cell(backbone, front_end, start, split, seed, _pretrained(before, backbone, arguments))
+        _cell(
+            backbone,
+            front_end,
+            start,
+            protocol,
+            split,
+            seed,
+            _pretrained(before, backbone, arguments),
+        )
         for seed in range(arguments.seeds)
         for backbone in backbones
         for start in starts
         for front_end in arguments.front_ends.split(";")
-        for split in SPLITS
+        for protocol in arguments.protocols.split(",")
+        for split in SPLITS[protocol]
     ]
     results = run_study(cells, arguments, data=data, starts=list(before.values()))
     rows = ("protocol", "backbone", "start", "front_end")
@@ -57,6 +69,7 @@ def _add(parser) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument("--data", type=Path, required=True, help="folder of the two sets")
     parser.add_argument("--backbones", default=",".join(BACKBONES))
     parser.add_argument("--starts", default=",".join(STARTS))
+    parser.add_argument("--protocols", default=",".join(SPLITS))
     parser.add_argument("--front-ends", default=";".join(FRONT_ENDS))
 
 
@@ -73,6 +86,7 @@ def _cell(
     backbone: str,
     front_end: str,
     start: str,
+    protocol: str,
     split: dict[str, int | str],
     seed: int,
     pretrained: str,
@@ -85,10 +99,10 @@ def _cell(
         num_workers=0,
         epochs_between_tests=0,
     )
-    ((kind, value),) = split.items()
+    (value,) = split.values()
     return Cell(
         {
-            "protocol": "groups" if kind == "held_out" else "sites",
+            "protocol": protocol,
             "split": str(value),
             "backbone": backbone,
             "start": start,
@@ -96,7 +110,7 @@ def _cell(
             "seed": seed,
         },
         recipe,
-        keep=kind == "across" and seed == 0,
+        keep=protocol == "sites" and seed == 0,
     )
 
 

@@ -1,5 +1,6 @@
 """The classifier of a recipe: its front end, its first weights, and what it refuses."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from kinema.backbones import backbone, transformer
 from kinema.errors import InputError
-from kinema.motion_prompt import FrameDifference, MaxExp, MotionPrompt, PlainFrames
-from kinema.recognition import Recipe, finetune, new_model, save_weights
+from kinema.motion_prompt import AttentionMaps, FrameDifference, MaxExp, MotionPrompt, PlainFrames
+from kinema.recognition import Recipe, evaluate, finetune, new_model, save_weights
 from kinema.recognition.data import find_clips
 from kinema.recognition.model import check_batch_norm
 from tests.recognition.tiny import CONVOLUTIONAL, TRANSFORMER
@@ -20,7 +21,12 @@ from tests.recognition.tiny import CONVOLUTIONAL, TRANSFORMER
 @pytest.mark.parametrize("recipe", [TRANSFORMER, CONVOLUTIONAL], ids=lambda r: r.backbone)
 @pytest.mark.parametrize(
     ("front_end", "kind"),
-    [("frames", PlainFrames), ("motion-prompt", MotionPrompt), ("difference", FrameDifference)],
+    [
+        ("frames", PlainFrames),
+        ("motion-prompt", MotionPrompt),
+        ("difference", FrameDifference),
+        ("attention-maps", AttentionMaps),
+    ],
 )
 def test_a_recipe_makes_its_front_end(recipe: Recipe, front_end: str, kind: type) -> None:
     recipe = replace(recipe, front_end=front_end, penalty=2.5)
@@ -40,6 +46,21 @@ def test_a_recipe_makes_its_normalisation() -> None:
     model = new_model(recipe, num_classes=3)
     assert isinstance(model.prompt, MotionPrompt)
     assert isinstance(model.prompt.normalisation, MaxExp)
+
+
+def test_a_run_on_attention_maps_tells_keeps_and_evaluates_the_sizes(tmp_path: Path) -> None:
+    recipe = replace(
+        TRANSFORMER, front_end="attention-maps", num_epochs=1, prompt_learning_rate=0.1
+    )
+    finetune(recipe, tmp_path, device="cpu")
+    kept = load_file(tmp_path / "prompt.safetensors")["log_sizes"].exp()
+    assert (kept - 0.05).abs().min() > 1e-4
+    (line,) = (tmp_path / "epochs.jsonl").read_text().splitlines()
+    told = [json.loads(line)[f"prompt_size_{channel}"] for channel in range(3)]
+    assert told == pytest.approx(kept.tolist())
+    again = [evaluate(tmp_path, device="cpu").prediction.probabilities for _ in range(2)]
+    # Nothing is drawn by chance in testing.
+    assert torch.equal(*again)
 
 
 def test_pathways_are_given_to_slowfast() -> None:

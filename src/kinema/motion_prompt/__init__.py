@@ -5,6 +5,7 @@ from kinema.motion_prompt.attach import (
     MotionPromptClassifierOutput,
     with_motion_prompt,
 )
+from kinema.motion_prompt.attention_maps import AttentionMaps
 from kinema.motion_prompt.diagnostics import PromptDiagnostics
 from kinema.motion_prompt.difference import GREY_WEIGHTS, frame_difference, grey_frames
 from kinema.motion_prompt.front_ends import FrameDifference, FrontEnd, PlainFrames
@@ -45,6 +46,7 @@ __all__ = [
     "GREY_WEIGHTS",
     "REPRESENTATIONS",
     "AsinhE",
+    "AttentionMaps",
     "AxMin",
     "FrameDifference",
     "FrontEnd",

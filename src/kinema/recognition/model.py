@@ -13,6 +13,7 @@ from kinema.backbones.transformer import FAMILIES, saved_transformer
 from kinema.errors import InputError
 from kinema.files import replacing, save_tensors
 from kinema.motion_prompt import (
+    AttentionMaps,
     FrameDifference,
     FrontEnd,
     MotionPrompt,
@@ -56,6 +57,7 @@ FRONT_ENDS: dict[str, Callable[[Recipe, BackboneFacts], FrontEnd]] = {
     "frames": lambda recipe, facts: PlainFrames(**facts.clip_format),
     "motion-prompt": _prompt,
     "difference": lambda recipe, facts: FrameDifference(**facts.clip_format),
+    "attention-maps": lambda recipe, facts: AttentionMaps(**facts.clip_format),
 }
 """What stands before the backbone, by the names that recipes use. Each takes T + 1 frames."""
 
@@ -141,13 +143,16 @@ def check_batch_norm(model: nn.Module, *, batch_size: int) -> None:
 
 
 def prompt_diagnostics(model: MotionPromptClassifier, attention: Tensor) -> dict[str, Any]:
-    """Return what the prompt has become, for a journal; nothing for another front end.
+    """Return what the front end has become, for a journal; nothing where it learns nothing.
 
     Args:
         model: with the prompt.
         attention: maps that it gave, `(B, T, H, W)`.
     """
     prompt = model.prompt
+    if isinstance(prompt, AttentionMaps):
+        sizes = prompt.log_sizes.detach().exp().tolist()
+        return {f"prompt_size_{channel}": size for channel, size in enumerate(sizes)}
     if not isinstance(prompt, MotionPrompt):
         return {}
     parameters = prompt.normalisation.named_parameters()

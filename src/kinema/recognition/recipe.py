@@ -55,7 +55,8 @@ class Recipe:
         backbone: a name of `kinema.backbones`.
         backbone_sizes: other sizes than its usual ones, such as `width`.
         front_end: a name of `kinema.recognition.FRONT_ENDS`: "frames" (the plain ones),
-            "motion-prompt" or "difference" (raw differences of frames).
+            "motion-prompt", "difference" (raw differences of frames) or "attention-maps" (ours: the
+            attention in the frames' place; `penalty` and `normalisation` are the prompt's alone).
         pathways: of SlowFast, that see what the front end makes: "slow", "fast" or "both".
         normalisation: power normalisation of the prompt, a name of
             `kinema.recognition.NORMALISATIONS`.
