@@ -9,8 +9,8 @@ power normalisations, and what is trained when.
 import sys
 from dataclasses import replace
 
+from candidates import register
 from cells import Cell, parse, run_study, show, table, with_front_end, write
-from mixture import register
 
 from kinema.recognition import NORMALISATIONS, Recipe, read_recipe
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import av
+from candidates import register
 from cells import Cell, parse, run_study, show, table, with_front_end, write
 from drawn import decode_all, files_of
-from mixture import register
 
 from kinema.files import replacing
 from kinema.recognition import read_recipe

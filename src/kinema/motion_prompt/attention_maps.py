@@ -28,7 +28,8 @@ class AttentionMaps(nn.Module):
     In training each clip's changes are stretched or shrunk by chance, since how strongly a change
     shows depends on light and clothes. It comes from torch's random state.
 
-    Measured in `benchmarks/studies/ut_interaction.py`; docs/log.md has what was tried before it.
+    For convolutional backbones: a small TimeSformer learned less from it than from differences,
+    whose sign it needs (docs/log.md, `benchmarks/studies/ut_interaction.py`).
 
     Args:
         mean, std: how the clip was normalised, one number per channel.
