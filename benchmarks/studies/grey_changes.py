@@ -10,15 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from kinema.backbones import BackboneFacts
-from kinema.motion_prompt import MotionPromptOutput, from_canonical
-from kinema.motion_prompt.difference import GREY_WEIGHTS
+from kinema.motion_prompt import (
+    GREY_WEIGHTS,
+    MotionPromptOutput,
+    from_canonical,
+    grey_frames,
+)
 from kinema.motion_prompt.layout import check_layout, to_canonical
 
 _EPSILON = 1e-3
 
 
 def signed(change: Tensor) -> Tensor:
-    """As they are."""
+    """Changes (B, T, C, H, W) in (-1, 1), as they are."""
     return change
 
 
@@ -46,7 +50,8 @@ class GreyChanges(nn.Module):
         lags: one for each channel; at the start of a clip a longer lag reaches back as far as
             there are frames.
         centred: in the last channel's place, what differs from the mean over the clip.
-        shown: what is shown of the changes: `signed`, `rectified`, `apart`.
+        shown: what is shown of the changes: `signed`, `rectified`, `rectified_around_0`, `apart`;
+            each maps (B, T, C, H, W) to the same shape.
         either: show each clip in training with a sign by chance.
         sizes: of changes, in [0, 1], that are first brought to 0.76, one for each channel.
         relative: measure changes by their root mean square in the clip.
@@ -72,14 +77,13 @@ class GreyChanges(nn.Module):
         self.layout = check_layout(facts.layout)
         self.lags, self.centred, self.shown, self.either = lags, centred, shown, either
         self.relative, self.jitter = relative, jitter
-        weights = torch.tensor([w * s for w, s in zip(GREY_WEIGHTS, self.std, strict=True)])
-        self.register_buffer("weights", weights, persistent=False)
+        self.weights = [w * s for w, s in zip(GREY_WEIGHTS, self.std, strict=True)]
         self.log_size = nn.Parameter(torch.tensor(sizes).log())
 
     def forward(self, clip: Tensor) -> MotionPromptOutput:
         """T + 1 normalised frames in the layout to T, in the same layout and dtype."""
         frames = to_canonical(clip, self.layout)
-        grey = torch.einsum("btchw,c->bthw", frames, self.weights.to(frames.dtype))
+        grey = grey_frames(frames, weights=self.weights)
         times = torch.arange(1, frames.shape[1], device=frames.device)
         changes = [grey[:, 1:] - grey[:, (times - lag).clamp_min(0)] for lag in self.lags]
         if self.centred:
@@ -94,10 +98,10 @@ class GreyChanges(nn.Module):
         change = torch.tanh(change / self.log_size.exp().view(1, 1, -1, 1, 1))
         if self.either and self.training:
             change = change * signs(change)
-        shown = self.shown(change).to(clip.dtype)
-        attention = shown[:, :, 0].abs().float()
+        shown = self.shown(change)
+        attention = shown.abs().mean(dim=2)
         return MotionPromptOutput(
-            video=from_canonical(shown, self.layout),
+            video=from_canonical(shown.to(clip.dtype), self.layout),
             attention=attention,
             variation=attention.new_zeros(()),
         )

@@ -79,9 +79,8 @@ class Mixture(nn.Module):
             else:
                 shown += [self._sized(self._change(frames, lag)) for lag in self.lags]
         shares = self.shares.softmax(dim=0) * len(shown)
-        mixed = torch.stack([share * part for share, part in zip(shares, shown, strict=True)]).sum(
-            0
-        )
+        weighed = (share * part for share, part in zip(shares, shown, strict=True))
+        mixed = sum(weighed, start=torch.zeros_like(shown[0]))
         if self.either and self.training:
             mixed = mixed * signs(mixed)
         return MotionPromptOutput(

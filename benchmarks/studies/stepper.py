@@ -221,12 +221,12 @@ def crop(bank: Tensor, frames: Tensor, box: Tensor, size: int) -> Tensor:
     """One clip's box of its frames, as float, without touching what lies beside it.
 
     Frames are as large as the largest of the data set, so most of a frame is not shown; to make
-    all of it float took a third of a step.
+    all of it float took a tenth of a step.
 
     Args:
         bank: (F, 3, H, W) uint8.
         frames: (T + 1) indices into it.
-        box: (2, 3), the affine map from the crop to the frame.
+        box: (2, 3), the affine map from the crop to the frame, which does not turn it.
         size: of the crop, in pixels.
 
     Returns:

@@ -39,7 +39,7 @@ def test_neither_sign_nor_light_nor_colour_is_shown() -> None:
     layer = AttentionMaps(mean=MEAN, std=STD).double().eval()
     frames = frames_of() / 2
     shown = layer(normalised(frames)).video
-    for other in (1 - frames, frames + 0.3, frames.flip(2) - frames.flip(2) + grey_of(frames)):
+    for other in (1 - frames, frames + 0.3, grey_of(frames)):
         torch.testing.assert_close(layer(normalised(other)).video, shown)
 
 

@@ -13,12 +13,11 @@ from kinema.motion_prompt.layout import check_layout, from_canonical, to_canonic
 from kinema.motion_prompt.validation import check_num_frames, check_per_channel, check_std
 from kinema.motion_prompt.variation import attention_variation
 
-NUM_MAPS = 3
-"""A map for each channel that a backbone takes."""
+_NUM_MAPS = 3  # one for each channel that a backbone takes
 
 
 class AttentionMaps(nn.Module):
-    """Shows a backbone how much each place changes, and nothing else.
+    """Shows a backbone how much each place changes, and nothing else. Ours, not the paper's.
 
     `A_c = tanh(|D| / s_c)` of the grey difference D stands in the frame's place, one learned size
     s_c for each channel. A motion prompt multiplies its attention into the frame and so keeps
@@ -64,14 +63,17 @@ class AttentionMaps(nn.Module):
                 raise InputError(f"{name} is {value}; expected a finite number from 0 up")
         self.jitter, self.penalty = jitter, penalty
         # The logarithm, so that a step of the optimiser is a share of the size.
-        self.log_sizes = nn.Parameter(torch.full((NUM_MAPS,), math.log(size)))
+        self.log_sizes = nn.Parameter(torch.full((_NUM_MAPS,), math.log(size)))
 
     def forward(self, clip: Tensor) -> MotionPromptOutput:
         """T+1 normalised RGB frames in the layout to T maps of three channels.
 
+        Args:
+            clip: e.g. `(B, T+1, 3, H, W)`, any floating-point dtype.
+
         Returns:
-            The maps in [0, 1), in the clip's layout and dtype; their mean over the channels as
-            attention; and its variation.
+            The maps in [0, 1], in the clip's layout and dtype, e.g. `(B, T, 3, H, W)`; their mean
+            over the channels as attention, `(B, T, H, W)`; and its variation, a scalar.
 
         Raises:
             InputError: as for `MotionPrompt`.
@@ -82,7 +84,7 @@ class AttentionMaps(nn.Module):
         if self.jitter and self.training:
             stretch = torch.randn(len(change), 1, 1, 1, dtype=change.dtype, device=change.device)
             change = change * (self.jitter * stretch).exp()
-        sizes = self.log_sizes.to(change.dtype).exp().view(NUM_MAPS, 1, 1)
+        sizes = self.log_sizes.to(change.dtype).exp().view(_NUM_MAPS, 1, 1)
         maps = torch.tanh(change.unsqueeze(2) / sizes)
         attention = maps.mean(dim=2)
         return MotionPromptOutput(
