@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from kinema.backbones import x3d_s
+from kinema.backbones import slowfast_r50, x3d_s
 
 STUDIES = Path(__file__).parents[2] / "benchmarks" / "studies"
 
@@ -36,8 +36,22 @@ def small_x3d() -> nn.Module:
     )
 
 
+def first_of_slowfast() -> nn.Module:
+    return nn.Conv3d(3, 2, (5, 7, 7), stride=(1, 2, 2), padding=(2, 3, 3))
+
+
+def uneven() -> nn.Module:
+    return nn.Conv3d(2, 3, (3, 3, 5), stride=(1, 1, 2), padding=(1, 0, 2))
+
+
 @pytest.mark.parametrize(
-    ("build", "shape"), [(patches, (5, 3, 16, 24)), (small_x3d, (2, 3, 4, 32, 32))]
+    ("build", "shape"),
+    [
+        (patches, (5, 3, 16, 24)),
+        (first_of_slowfast, (2, 3, 6, 12, 16)),
+        (uneven, (2, 2, 1, 5, 9)),
+        (small_x3d, (2, 3, 4, 32, 32)),
+    ],
 )
 def test_outputs_and_gradients_stay(quicken: Any, build: Any, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
@@ -55,13 +69,33 @@ def test_outputs_and_gradients_stay(quicken: Any, build: Any, shape: tuple[int, 
         torch.testing.assert_close(value, expected, atol=1e-9, rtol=1e-9)
 
 
-def test_every_slow_convolution_is_taken_another_way(quicken: Any) -> None:
+def small_slowfast() -> nn.Module:
+    return slowfast_r50(num_classes=3, num_frames=8, size=32, width=8, depths=(1, 1, 1, 1))
+
+
+def is_slow(convolution: nn.Conv3d) -> bool:
+    depth, *across = convolution.kernel_size
+    return depth > 1 and (convolution.groups > 1 if across == [1, 1] else convolution.groups == 1)
+
+
+@pytest.mark.parametrize(("build", "count"), [(small_x3d, 1), (small_slowfast, 1)])
+def test_every_slow_convolution_is_taken_another_way(quicken: Any, build: Any, count: int) -> None:
+    model = build()
+    quicken(model)
+    slow = [each for each in model.modules() if isinstance(each, nn.Conv3d) and is_slow(each)]
+    assert len(slow) == count
+    assert all("forward" in vars(each) for each in slow)
+
+
+def test_channels_of_one_place_are_multiplied_where_channels_are_convolved_apart(
+    quicken: Any,
+) -> None:
     model = small_x3d()
     quicken(model)
-    over_time = [
+    of_one_place = [
         each
         for each in model.modules()
-        if isinstance(each, nn.Conv3d) and each.groups > 1 and each.kernel_size[1:] == (1, 1)
+        if isinstance(each, nn.Conv3d) and each.kernel_size == (1, 1, 1)
     ]
-    assert over_time
-    assert all("forward" in vars(each) for each in over_time)
+    assert len(of_one_place) > 8
+    assert all("forward" in vars(each) for each in of_one_place)
