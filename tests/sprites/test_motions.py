@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kinema.sprites import MOTIONS
-from kinema.sprites.motions import SCALE_RANGE, SPIN_TURNS, TRAVEL, Pose, pose
+from kinema.sprites.motions import SCALE_RANGE, SPIN_TURNS, TRAVEL, Pose, pose, wander
 
 MOMENT = torch.linspace(0, 1, 33)
 COMPASS = {
@@ -124,3 +124,18 @@ def test_a_larger_extent_goes_farther(motion):
 def test_an_unknown_motion_is_named():
     with pytest.raises(ValueError, match="'fly' is not one of"):
         posed("fly")
+
+
+def test_a_sprite_that_wanders_goes_evenly_as_far_and_as_bent_as_it_is_told():
+    length, heading, bend = 0.7, 0.4, torch.tensor([0.0, 1e-4, 1.9, -2.5])
+    moment = torch.linspace(0, 1, 1001, dtype=torch.float64)
+    way = torch.stack([torch.full_like(bend, length), torch.full_like(bend, heading), bend], dim=1)
+    found = wander(moment, way.double())
+    steps = found.offset.diff(dim=1)
+    assert torch.allclose(steps.norm(dim=2), torch.tensor(length / 1000).double(), rtol=1e-4)
+    turned = torch.atan2(steps[..., 1], steps[..., 0])
+    wanted = heading + bend[:, None] * (moment[None, 1:] - 0.5005)
+    assert torch.allclose(turned, wanted, atol=1e-3)
+    assert torch.allclose(found.offset[:, 500], torch.zeros(4, 2).double(), atol=1e-9)
+    assert torch.equal(found.scale, torch.ones_like(found.scale))
+    assert torch.equal(found.rotation, torch.zeros_like(found.rotation))

@@ -15,10 +15,13 @@ from kinema.sprites import (
     Nuisances,
     Scenes,
     parse_caption,
+    render,
     sample_captions,
     sample_scenes,
     scenes_of,
 )
+from kinema.sprites.motions import TRAVEL
+from kinema.sprites.scenes import WANDERS
 from kinema.sprites.shapes import ROTATION_ORDER
 
 
@@ -124,6 +127,32 @@ def test_cyclic_motions_begin_in_the_share_of_their_cycle_that_is_asked_for():
 def test_a_share_of_the_cycle_that_is_none_is_refused(spread):
     with pytest.raises(InputError, match=f"phase_spread is {spread}"):
         sample_scenes(1, seed=0, phase_spread=spread)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])
+def test_a_share_that_wanders_is_refused_where_it_is_none(share):
+    with pytest.raises(InputError, match=f"wander_share is {share}"):
+        sample_scenes(1, seed=0, wander_share=share)
+
+
+def test_sprites_that_wander_go_ways_without_a_name_and_change_nothing_else():
+    named, some = (sample_scenes(400, seed=0, wander_share=share) for share in (0, 0.25))
+    wanders = some.motion == WANDERS
+    assert 0.2 < wanders.float().mean() < 0.3
+    assert torch.equal(some.motion[~wanders], named.motion[~wanders])
+    for name in ("shape", "centre", "extent", "background_phase", "tilt"):
+        assert torch.equal(getattr(some, name), getattr(named, name))
+    said = some.descriptions()
+    assert all((each.motion is None) == bool(one) for each, one in zip(said, wanders, strict=True))
+    assert not any(", " in each for each in sample_captions(some[wanders], seed=0, motion_share=1))
+    path = render(some[wanders], num_frames=9, height=8, width=8).trajectory
+    length = path.diff(dim=1).norm(dim=2).sum(dim=1)
+    # Arcs are measured by their chords, so a little short.
+    assert torch.allclose(length, some.way[wanders, 0], rtol=0.03)
+    heading = torch.atan2(*(path[:, -1] - path[:, 0]).unbind(dim=1)[::-1])
+    off_the_eight = (heading / (math.pi / 4)).frac().abs()
+    assert length.min() < 0.1 < 0.8 < length.max() < TRAVEL
+    assert ((off_the_eight > 0.2) & (off_the_eight < 0.8)).float().mean() > 0.4
 
 
 def test_a_word_given_twice_comes_twice_as_often():

@@ -78,3 +78,25 @@ def pose(motion: str, moment: Tensor, *, extent: Tensor, phase: Tensor) -> Pose:
     elif motion != "still":
         raise ValueError(f"motion {motion!r} is not one of {tuple(MOTIONS)}")
     return Pose(torch.stack((x + still, y + still), dim=-1), scale, rotation)
+
+
+def wander(moment: Tensor, way: Tensor) -> Pose:
+    """Return how a sprite goes a way that has no name, evenly, straight or along an arc.
+
+    Named motions come in steps: eight headings, each about as far. Here is what lies between them,
+    and what is slower.
+
+    Args:
+        moment: share of the clip that has passed, in [0, 1], (T,).
+        way: length in half frame widths; heading half way, and by how much it turns from the first
+            to the last frame, in radians clockwise as seen, 0 to the right, (B, 3).
+    """
+    length, heading, bend = way[:, :, None].unbind(dim=1)
+    passed = moment[None, :] - 0.5
+    # The chord from half way: of an arc that turns by 2 a, sin(a) / a as long as the arc.
+    turned = bend * passed / 2
+    chord = length * passed * torch.sinc(turned / math.pi)
+    offset = chord[..., None] * torch.stack(
+        ((heading + turned).cos(), (heading + turned).sin()), dim=-1
+    )
+    return Pose(offset, torch.ones_like(chord), torch.zeros_like(chord))

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from kinema.errors import InputError
 from kinema.sprites.backgrounds import background_colours, background_weight
-from kinema.sprites.motions import pose
-from kinema.sprites.scenes import MOTION_NAMES, Scenes
+from kinema.sprites.motions import pose, wander
+from kinema.sprites.scenes import MOTION_NAMES, WANDERS, Scenes
 from kinema.sprites.shapes import signed_distance
 from kinema.sprites.words import BACKGROUNDS, COLOURS, SHAPES, Description
 
@@ -54,9 +54,11 @@ def render(scenes: Scenes, *, num_frames: int = 16, height: int = 64, width: int
     rotation = torch.zeros(num_scenes, num_frames)
     for index in scenes.motion.unique().tolist():
         rows = scenes.motion == index
-        posed = pose(
-            MOTION_NAMES[index], moment, extent=scenes.extent[rows], phase=scenes.phase[rows]
-        )
+        if index == WANDERS:
+            posed = wander(moment, scenes.way[rows])
+        else:
+            extent, phase = scenes.extent[rows], scenes.phase[rows]
+            posed = pose(MOTION_NAMES[index], moment, extent=extent, phase=phase)
         offset[rows], scale[rows], rotation[rows] = posed.offset, posed.scale, posed.rotation
     camera = scenes.camera[:, None, :] * (moment[None, :, None] - 0.5)
     trajectory = scenes.centre[:, None, :] + offset + camera

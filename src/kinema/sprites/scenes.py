@@ -1,5 +1,6 @@
 """Scenes: everything that decides a sprites video, drawn from a seed and kept as tensors."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kinema.errors import InputError
+from kinema.sprites.motions import TRAVEL
 from kinema.sprites.shapes import ROTATION_ORDER
 from kinema.sprites.words import (
     BACKGROUNDS,
@@ -20,6 +22,7 @@ from kinema.sprites.words import (
 )
 
 SIZE_NAMES, COLOUR_NAMES, MOTION_NAMES = tuple(SIZES), tuple(COLOURS), tuple(MOTIONS)
+WANDERS = len(MOTION_NAMES)
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,15 @@ CALM = Nuisances()
 class Scenes:
     """A batch of B scenes. Words are indices into the tuples of `kinema.sprites.words`.
 
+    A motion of `WANDERS` is a way for which there is no word (`motions.wander`).
+
     Attributes:
         size, colour, shape, background, motion: (B,) int64.
         radius: sprite radius in half frame widths before its motion scales it, (B,).
         centre: middle of the motion, in half frame widths, x right and y down, (B, 2).
         extent: how far or fast the motion goes, around 1, (B,).
         phase: where a cyclic motion begins, in [0, 1), (B,).
+        way: length, heading and bend of a sprite that wanders, (B, 3).
         tilt: rotation at the start in radians, clockwise as seen, (B,).
         background_angle: in [0, 1), (B,).
         background_phase: in [0, 1), (B,).
@@ -79,6 +85,7 @@ class Scenes:
     centre: Tensor
     extent: Tensor
     phase: Tensor
+    way: Tensor
     tilt: Tensor
     background_angle: Tensor
     background_phase: Tensor
@@ -106,7 +113,7 @@ class Scenes:
                 colour=COLOUR_NAMES[colour],
                 shape=SHAPES[shape],
                 background=BACKGROUNDS[background],
-                motion=MOTION_NAMES[motion],
+                motion=None if motion == WANDERS else MOTION_NAMES[motion],
             )
             for size, colour, shape, background, motion in zip(
                 self.size.tolist(),
@@ -129,24 +136,29 @@ def sample_scenes(
     backgrounds: Sequence[str] = BACKGROUNDS,
     motions: Sequence[str] = MOTION_NAMES,
     phase_spread: float = 1.0,
+    wander_share: float = 0.0,
     nuisances: Nuisances = CALM,
 ) -> Scenes:
     """Draw `num_scenes` scenes, every word uniformly from those given; a word given twice comes
     twice as often.
 
-    Cyclic motions begin anywhere in the first `phase_spread`, in (0, 1], of their cycle.
+    Cyclic motions begin anywhere in the first `phase_spread`, in (0, 1], of their cycle. In
+    `wander_share` of the scenes, in [0, 1], the sprite goes a way that has no name instead of the
+    motion that was drawn: any heading, any length up to a named one's, straight or bent.
 
     A spinning circle or ring cannot be told from a still one, so where `shapes` offers others a
     spinning scene takes one of them.
 
     Raises:
         InputError: a list is empty or holds an unknown word, or a spin is asked of shapes none of
-            which shows it, or `phase_spread` is out of range.
+            which shows it, or `phase_spread` or `wander_share` is out of range.
     """
     if num_scenes < 0:
         raise InputError(f"num_scenes is {num_scenes}; give 0 or more")
     if not 0 < phase_spread <= 1:
         raise InputError(f"phase_spread is {phase_spread}; give a share of the cycle above 0, to 1")
+    if not 0 <= wander_share <= 1:
+        raise InputError(f"wander_share is {wander_share}; give a share from 0 to 1")
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -182,7 +194,7 @@ def sample_scenes(
         ),
         dim=-1,
     )
-    return Scenes(
+    scenes = Scenes(
         size=size,
         colour=choice("colour", colours, COLOUR_NAMES),
         shape=shape,
@@ -192,6 +204,7 @@ def sample_scenes(
         centre=uniform(-0.08, 0.08, 2),
         extent=uniform(0.85, 1.15),
         phase=uniform(0, phase_spread),
+        way=torch.zeros(num_scenes, 3),
         tilt=uniform(-0.12, 0.12),
         background_angle=uniform(0, 1),
         background_phase=uniform(0, 1),
@@ -200,6 +213,12 @@ def sample_scenes(
         nuisances=nuisances,
         seed=seed,
     )
+    # Last, so that all else is the same whether any sprite wanders or none.
+    wanders = uniform(0, 1) < wander_share
+    way = torch.stack(
+        (uniform(0, 1) * TRAVEL, uniform(-math.pi, math.pi), uniform(-math.pi, math.pi)), dim=1
+    )
+    return replace(scenes, motion=torch.where(wanders, WANDERS, motion), way=way)
 
 
 def scenes_of(captions: Sequence[str], *, seed: int, nuisances: Nuisances = CALM) -> Scenes:

@@ -55,6 +55,10 @@ def test_every_stage_has_a_recipe(stage: str) -> None:
             'stage="animatediff"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nphase_spread=0',
             "phase_spread is 0; give a share",
         ),
+        (
+            'stage="animatediff"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nwander_share=2',
+            "wander_share is 2; give a share",
+        ),
     ],
 )
 def test_a_wrong_recipe_is_one_sentence(text: str, message: str, tmp_path: Path) -> None:

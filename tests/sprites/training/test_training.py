@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from kinema.errors import InputError
 from kinema.sprites import MOTIONS, animatediff, made_with, text_to_video
+from kinema.sprites.scenes import WANDERS
 from kinema.sprites.tokenizer import build_tokenizer
 from kinema.sprites.training import STAGES, Recipe, image_stages, loop, new_stage, preview, train
 from kinema.sprites.training.exports import load_export, load_start
@@ -319,14 +320,23 @@ def test_a_pool_may_draw_words_more_often_and_begin_its_circles_in_one_place(
         assert after > least * before > 0
     assert chosen.scenes[0].phase.max() <= 0.125 < 0.9 < plain.scenes[0].phase.max()
     assert not torch.equal(chosen.latents[0], plain.latents[0])
-    # Each has a folder of its own, so that neither is made again for the other's sake.
-    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
+    wandering = pool(wander_share=0.5)
+    assert 0.3 < (wandering.scenes[0].motion == WANDERS).float().mean() < 0.7
+    # Each has a folder of its own, so that none is made again for another's sake.
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 3
 
 
 def test_a_stage_learns_from_the_pool_that_its_recipe_describes(runs: Path) -> None:
-    recipe = replace(RECIPE, stage="text-to-image", emphasis=("cross",) * 94, phase_spread=0.125)
+    recipe = replace(
+        RECIPE,
+        stage="text-to-image",
+        emphasis=("cross",) * 94,
+        phase_spread=0.125,
+        wander_share=1.0,
+    )
     (scenes,) = new_stage(recipe, runs).pool.scenes
     assert scenes.phase.max() <= 0.125
+    assert (scenes.motion == WANDERS).all()
     # 95 of 100 shapes are crosses.
     assert sum(said.shape == "cross" for said in scenes.descriptions()) > len(scenes) / 2
 

@@ -126,6 +126,7 @@ class DiffusionStage:
             seed=recipe.seed,
             emphasis=recipe.emphasis,
             phase_spread=recipe.phase_spread,
+            wander_share=recipe.wander_share,
         )
 
     def earlier(self, stage: str, part: str) -> Any:

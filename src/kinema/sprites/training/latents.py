@@ -76,18 +76,19 @@ def latent_pool(
     seed: int,
     emphasis: Sequence[str] = (),
     phase_spread: float = 1.0,
+    wander_share: float = 0.0,
 ) -> LatentPool:
     """Return the pool in `folder`, making the shards that are missing.
 
     The words of `emphasis` (colours, shapes, backgrounds, motions) come twice as often as others of
-    their kind, three times where given twice, and so on; for `phase_spread` see `sample_scenes`.
+    their kind, three times where given twice, and so on; for the others see `sample_scenes`.
     Pools of other scenes have folders of their own. Shards note the autoencoder's scaling factor,
     so those of another autoencoder are not taken for this one's.
     """
     words = emphasised(emphasis)
     name = f"seed-{seed}"
-    if emphasis or phase_spread != 1:
-        drawing = json.dumps([*words.values(), phase_spread])
+    if emphasis or phase_spread != 1 or wander_share:
+        drawing = json.dumps([*words.values(), phase_spread, wander_share])
         name += f"-{hashlib.sha256(drawing.encode()).hexdigest()[:8]}"
     folder = output_folder(Path(folder) / name)
     sizes = [
@@ -97,7 +98,13 @@ def latent_pool(
     factor = autoencoder.config.scaling_factor
     latents, scenes = [], []
     for index, size in enumerate(tqdm(sizes, desc="encode videos", unit="shard", disable=None)):
-        drawn = sample_scenes(size, seed=seed * 100_003 + index, phase_spread=phase_spread, **words)
+        drawn = sample_scenes(
+            size,
+            seed=seed * 100_003 + index,
+            phase_spread=phase_spread,
+            wander_share=wander_share,
+            **words,
+        )
         made_with = json.dumps({"scaling_factor": factor, "seed": seed, "num_videos": size})
         path = folder / f"{index:04d}.safetensors"
         if not _made_with(path, made_with):

@@ -49,6 +49,9 @@ class Recipe:
         phase_spread: share of a cycle in which its cyclic motions begin, in (0, 1]. A circle that
             begins anywhere has no mean, and a model that starts from noise starts from means: one
             that begins in nearly one place it learns as easily as a straight way.
+        wander_share: of that pool's videos, in which the sprite goes a way that has no name
+            (`sample_scenes`). Named ways alone teach a model that there are eight headings and
+            one speed, and between two of them it then decides for one.
         caption_dropout: share of captions left empty, for classifier-free guidance.
         motion_share: share of captions that name the motion.
         timestep_shift: s in t' = s t / (1 + (s - 1) t), which moves the uniform noise levels
@@ -84,6 +87,7 @@ class Recipe:
     num_videos: int = 8192
     emphasis: tuple[str, ...] = ()
     phase_spread: float = 1.0
+    wander_share: float = 0.0
     caption_dropout: float = 0.1
     motion_share: float = 1 / 3
     timestep_shift: float = 1.0
@@ -113,6 +117,8 @@ class Recipe:
             raise InputError(
                 f"phase_spread is {self.phase_spread}; give a share of the cycle above 0, to 1"
             )
+        if not 0 <= self.wander_share <= 1:
+            raise InputError(f"wander_share is {self.wander_share}; give a share from 0 to 1")
         if self.start and self.stage not in ("autoencoder", *VIDEO_STAGES):
             raise InputError(
                 f"stage {self.stage!r} cannot start from weights; leave out start, or train one of "
