@@ -10,7 +10,9 @@ import sys
 from dataclasses import replace
 
 from candidates import register
-from cells import Cell, parse, run_study, show, table, with_front_end, write
+from cells import Cell, with_front_end
+from study import parse, run_study
+from tables import show, table, write
 
 from kinema.recognition import NORMALISATIONS, Recipe, read_recipe
 
@@ -53,8 +55,8 @@ def main() -> None:
     results = run_study(cells, arguments, data=None, starts=starts)
     made = table(results, rows=_ROWS, over=())
     show(made, rows=_ROWS)
-    if arguments.json and len(results) == len(cells):
-        write(arguments.json, made, command=" ".join(["python", *sys.argv]))
+    if arguments.json:
+        write(arguments.json, made, results, command=" ".join(["python", *sys.argv]))
 
 
 def _add(parser) -> None:  # type: ignore[no-untyped-def]

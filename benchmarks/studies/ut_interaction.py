@@ -14,8 +14,10 @@ from typing import Any
 
 import av
 from candidates import register
-from cells import Cell, parse, run_study, show, table, with_front_end, write
+from cells import Cell, with_front_end
 from drawn import decode_all, files_of
+from study import parse, run_study
+from tables import show, table, write
 
 from kinema.files import replacing
 from kinema.recognition import read_recipe
@@ -61,8 +63,8 @@ def main() -> None:
     made = table(results, rows=rows, over=("split",))
     made.sort(key=lambda row: [str(row[name]) for name in rows])
     show(made, rows=rows)
-    if arguments.json and len(results) == len(cells):
-        write(arguments.json, made, command=" ".join(["python", *sys.argv]))
+    if arguments.json:
+        write(arguments.json, made, results, command=" ".join(["python", *sys.argv]))
 
 
 def _add(parser) -> None:  # type: ignore[no-untyped-def]
@@ -110,7 +112,6 @@ def _cell(
             "seed": seed,
         },
         recipe,
-        keep=protocol == "sites" and seed == 0,
     )
 
 

@@ -180,10 +180,11 @@ def test_a_study_on_drawn_clips_runs_its_share_in_the_precision_of_the_recipe(
         for precision in ("fp32", "bf16")
     ]
     shared = {"folder": tmp_path, "drawn": True, "device": "cpu", "processes": 1, "threads": 1}
+    shared["known"] = []
     losses = {}
     for share, done in (("1/2", ["fp32"]), ("2/2", ["fp32", "bf16"])):
         arguments = SimpleNamespace(**shared, share=share)
-        results = cells.run_study(both, arguments, data=None)
+        results = studies("study").run_study(both, arguments, data=None)
         assert [each["name"] for each in results] == done
         losses = {each["name"]: each["losses"] for each in results}
     # Half precision is near, and not the same.

@@ -1,0 +1,55 @@
+"""Runs that are known from tables of before, so that a study can go on where its folder is not.
+
+A table has a line for each run that it was made of, with a digest of the run's recipe.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from cells import RESULT, Cell
+
+from kinema.files import replacing
+from kinema.recognition import Recipe
+
+_CURVES = ("losses", "training_accuracy")
+
+
+def kept(result: dict[str, Any]) -> dict[str, Any]:
+    """What a table keeps of a run: all of it, its recipe as a digest and its curves shortened."""
+    curves = {
+        name: [round(value, 2) for value in result[name]] for name in _CURVES if name in result
+    }
+    return result | curves | {"recipe": digest(result["recipe"])}
+
+
+def restore(cells: Iterable[Cell], folder: Path, tables: Sequence[Path]) -> None:
+    """Write the results of cells that tables know where a run would write them.
+
+    Cells of another recipe, and those whose weights are needed, are left to be run.
+    """
+    runs = [run for table in tables for run in json.loads(table.read_text())["runs"]]
+    for cell in cells:
+        recipe, path = cell.recipe.as_dict(), folder / cell.name / RESULT
+        wanted = cell.of | {"recipe": digest(recipe)}
+        found = [run for run in runs if wanted.items() <= run.items()]
+        if not found or cell.keep or path.exists():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(found[0] | {"recipe": recipe}, indent=2) + "\n")
+
+
+def digest(recipe: dict[str, Any]) -> str:
+    """Tell recipes apart, whatever settings with defaults are yet to come.
+
+    Where a start lies is not part of it, but which one it is.
+    """
+    defaults = {field.name: field.default for field in fields(Recipe)}
+    told = {name: value for name, value in recipe.items() if value != defaults[name]}
+    if "start" in told:
+        told["start"] = Path(told["start"]).name
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
