@@ -6,7 +6,6 @@ power normalisations, and what is trained when.
     python benchmarks/studies/sprites_actions.py normalisations --folder study --json table.json
 """
 
-import sys
 from dataclasses import replace
 
 from candidates import register
@@ -56,7 +55,7 @@ def main() -> None:
     made = table(results, rows=_ROWS, over=())
     show(made, rows=_ROWS)
     if arguments.json:
-        write(arguments.json, made, results, command=" ".join(["python", *sys.argv]))
+        write(arguments.json, made, results)
 
 
 def _add(parser) -> None:  # type: ignore[no-untyped-def]

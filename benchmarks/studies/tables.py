@@ -2,7 +2,9 @@
 
 import json
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -62,9 +64,7 @@ def show(made: Sequence[dict[str, Any]], *, rows: Sequence[str]) -> None:
         print(f"{said} {row['accuracy']:6.1%} +- {row['spread']:5.1%}  {', '.join(numbers)}")
 
 
-def write(
-    path: Path, made: Sequence[dict[str, Any]], results: Sequence[dict[str, Any]], *, command: str
-) -> None:
+def write(path: Path, made: Sequence[dict[str, Any]], results: Sequence[dict[str, Any]]) -> None:
     """Write the table, the runs that it is made of, and the command that made them."""
     commit = subprocess.run(
         ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
@@ -73,7 +73,7 @@ def write(
         check=False,
     )
     report = {
-        "command": command,
+        "command": _command(sys.argv),
         "commit": commit.stdout.strip() or None,
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
@@ -83,3 +83,13 @@ def write(
     }
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def _command(argv: Sequence[str]) -> str:
+    """What was typed, without the folders of this machine."""
+    said = ["python", f"benchmarks/studies/{Path(argv[0]).name}", *argv[1:]]
+    places = {"--data": "DIR", "--folder": "study"}
+    for place, option in enumerate(argv[:-1], start=1):
+        if option in places:
+            said[place + 1] = places[option]
+    return shlex.join(said)

@@ -6,7 +6,6 @@ same start (pre-trained on sprites actions, or nothing), with the same budget.
     python benchmarks/studies/ut_interaction.py --data DIR --folder study --json table.json
 """
 
-import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -64,7 +63,7 @@ def main() -> None:
     made.sort(key=lambda row: [str(row[name]) for name in rows])
     show(made, rows=rows)
     if arguments.json:
-        write(arguments.json, made, results, command=" ".join(["python", *sys.argv]))
+        write(arguments.json, made, results)
 
 
 def _add(parser) -> None:  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,7 +57,7 @@ def finished(cells: list[Any], folder: Path) -> list[dict[str, Any]]:
 def table_of(studies: Any, cells: list[Any], folder: Path) -> Path:
     tables, results = studies("tables"), finished(cells, folder)
     made = tables.table(results[:4], rows=("split",), over=())
-    tables.write(folder / "table.json", made, results, command="python study.py")
+    tables.write(folder / "table.json", made, results)
     return folder / "table.json"
 
 
@@ -110,7 +111,14 @@ def test_a_start_is_known_by_its_name_wherever_it_lies(studies: Any, tmp_path: P
         assert folder.exists() == is_known
 
 
-def test_no_folder_of_a_machine_is_in_a_table(studies: Any, tmp_path: Path) -> None:
+def test_no_folder_of_a_machine_is_in_a_table(
+    studies: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start = str(tmp_path / "before" / "x3d_0")
+    typed = ["--data", f"{tmp_path}/clips", "--front-ends", "a;b", "--folder", f"{tmp_path}/runs"]
+    monkeypatch.setattr(sys, "argv", [f"{tmp_path}/ut_interaction.py", *typed])
     table = table_of(studies, cells_of(studies, start=start), tmp_path / "before")
     assert str(tmp_path) not in table.read_text()
+    assert json.loads(table.read_text())["command"] == (
+        "python benchmarks/studies/ut_interaction.py --data DIR --front-ends 'a;b' --folder study"
+    )
