@@ -15,15 +15,14 @@ from cells import RESULT, Cell
 from kinema.files import replacing
 from kinema.recognition import Recipe
 
-_CURVES = ("losses", "training_accuracy")
-
 
 def kept(result: dict[str, Any]) -> dict[str, Any]:
-    """What a table keeps of a run: all of it, its recipe as a digest and its curves shortened."""
-    curves = {
-        name: [round(value, 2) for value in result[name]] for name in _CURVES if name in result
-    }
-    return result | curves | {"recipe": digest(result["recipe"])}
+    """What a table keeps of a run: its recipe as a digest, its curve of accuracies in hundredths,
+    and not its losses."""
+    shorter = {"recipe": digest(result["recipe"])}
+    if "training_accuracy" in result:
+        shorter["training_accuracy"] = [round(value, 2) for value in result["training_accuracy"]]
+    return {name: value for name, value in (result | shorter).items() if name != "losses"}
 
 
 def restore(cells: Iterable[Cell], folder: Path, tables: Sequence[Path]) -> None:

@@ -79,10 +79,11 @@ def write(path: Path, made: Sequence[dict[str, Any]], results: Sequence[dict[str
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "rows": list(made),
-        "runs": [kept(result) for result in results],
     }
+    runs = ",\n".join(f"    {json.dumps(kept(result))}" for result in results)  # a line each
+    text = json.dumps(report, indent=2).removesuffix("\n}")
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(report, indent=2) + "\n")
+        temporary.write_text(f'{text},\n  "runs": [\n{runs}\n  ]\n}}\n')
 
 
 def _command(argv: Sequence[str]) -> str:

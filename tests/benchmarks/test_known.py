@@ -44,6 +44,7 @@ def finished(cells: list[Any], folder: Path) -> list[dict[str, Any]]:
                 "accuracy": number / 10,
                 "num_test_clips": 50,
                 "learned": {"prompt_m": 0.5 + number},
+                "losses": [1.5, 0.25],
                 "training_accuracy": [0.1234, 0.98765],
                 "seconds": 7.0,
                 "recipe": cell.recipe.as_dict(),
@@ -75,6 +76,7 @@ def test_a_table_makes_the_same_table_again(studies: Any, tmp_path: Path) -> Non
     assert [row["num_runs"] for row in made] == [2, 2]
     assert [row["accuracy"] for row in made] == pytest.approx([0.1, 0.2])
     assert before["runs"][0]["training_accuracy"] == [0.12, 0.99]
+    assert "losses" not in before["runs"][0]
 
 
 def test_only_runs_of_the_same_recipe_are_known(studies: Any, tmp_path: Path) -> None:
