@@ -27,8 +27,9 @@ class AttentionMaps(nn.Module):
     In training each clip's changes are stretched or shrunk by chance, since how strongly a change
     shows depends on light and clothes. It comes from torch's random state.
 
-    For convolutional backbones: a small TimeSformer learned less from it than from differences,
-    whose sign it needs (docs/log.md, `benchmarks/studies/ut_interaction.py`).
+    What it is good for depends on the backbone: on real clips a small SlowFast found five points
+    more by it than by differences, a small X3D none, and a small TimeSformer, which needs their
+    sign, six fewer (docs/log.md, `benchmarks/studies/ut_interaction.py`).
 
     Args:
         mean, std: how the clip was normalised, one number per channel.
