@@ -85,7 +85,11 @@ def test_the_commands_of_the_numbers_are_whole() -> None:
     commands = commands_of_numbers()
     study = "benchmarks/studies/ut_interaction.py"
     # Options of all studies are in one file.
-    files = {"benchmarks/ablations.py": [], study: ["benchmarks/studies/cells.py"]}
+    files = {
+        "benchmarks/ablations.py": [],
+        "benchmarks/loader.py": [],
+        study: ["benchmarks/studies/study.py"],
+    }
     assert {name for name, *_ in commands} == {"kinema", *files}
     for name, *options in commands:
         if name == "kinema":
