@@ -322,8 +322,9 @@ def test_a_pool_may_draw_words_more_often_and_begin_its_circles_in_one_place(
     assert not torch.equal(chosen.latents[0], plain.latents[0])
     wandering = pool(wander_share=0.5)
     assert 0.3 < (wandering.scenes[0].motion == WANDERS).float().mean() < 0.7
+    pool(wander_share=1.0)
     # Each has a folder of its own, so that none is made again for another's sake.
-    assert len(list(tmp_path.rglob("*.safetensors"))) == 3
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 4
 
 
 def test_a_stage_learns_from_the_pool_that_its_recipe_describes(runs: Path) -> None:
