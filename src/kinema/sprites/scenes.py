@@ -204,7 +204,6 @@ def sample_scenes(
         centre=uniform(-0.08, 0.08, 2),
         extent=uniform(0.85, 1.15),
         phase=uniform(0, phase_spread),
-        way=torch.zeros(num_scenes, 3),
         tilt=uniform(-0.12, 0.12),
         background_angle=uniform(0, 1),
         background_phase=uniform(0, 1),
@@ -212,13 +211,13 @@ def sample_scenes(
         distractors=distractors,
         nuisances=nuisances,
         seed=seed,
+        # Last, as is what follows, so that all else is the same whether any sprite wanders or none.
+        way=torch.stack(
+            (uniform(0, TRAVEL), uniform(-math.pi, math.pi), uniform(-math.pi, math.pi)), dim=1
+        ),
     )
-    # Last, so that all else is the same whether any sprite wanders or none.
     wanders = uniform(0, 1) < wander_share
-    way = torch.stack(
-        (uniform(0, 1) * TRAVEL, uniform(-math.pi, math.pi), uniform(-math.pi, math.pi)), dim=1
-    )
-    return replace(scenes, motion=torch.where(wanders, WANDERS, motion), way=way)
+    return replace(scenes, motion=torch.where(wanders, WANDERS, motion))
 
 
 def scenes_of(captions: Sequence[str], *, seed: int, nuisances: Nuisances = CALM) -> Scenes:
