@@ -1,8 +1,8 @@
 """Convolutions that torch computes slowly on a CPU, by equal ones that it computes quickly.
 
-A third of a step of the small SlowFast went into the first convolution of its fast pathway, a fifth of
-the small X3D's into one temporal convolution by channel, and a quarter of the small TimeSformer's
-into the gradient of its patch embedding: torch 2.13, one thread.
+A third of a step of the small SlowFast went into the first convolution of its fast pathway, a fifth
+of the small X3D's into one temporal convolution by channel, and a quarter of the small
+TimeSformer's into the gradient of its patch embedding: torch 2.13, one thread.
 """
 
 from collections.abc import Callable
