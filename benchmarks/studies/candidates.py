@@ -6,7 +6,7 @@ Ours, not the paper's. What came of each is in docs/log.md.
 from collections.abc import Callable
 from typing import Any
 
-from grey_changes import GreyChanges, apart, rectified, rectified_around_0
+from grey_changes import GreyChanges, apart, rectified, rectified_around_0, signed_and_sizes
 from mixture import Mixture
 
 from kinema.backbones import BackboneFacts
@@ -66,6 +66,10 @@ CANDIDATES: dict[str, _Maker] = {
     "grey at one lag, apart, jittered": _changes(shown=apart, jitter=0.5),
     "grey at one lag, apart, either": _changes(shown=apart, either=True),
     "grey at one lag, apart, either, jittered": _changes(shown=apart, either=True, jitter=0.5),
+    "grey at one lag, signed and sizes, jittered": _changes(shown=signed_and_sizes, jitter=0.5),
+    "grey at one lag, signed and sizes, either, jittered": _changes(
+        shown=signed_and_sizes, either=True, jitter=0.5
+    ),
 }
 
 

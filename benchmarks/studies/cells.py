@@ -10,6 +10,7 @@ from kinema.files import replacing
 from kinema.recognition import Recipe, evaluate, finetune
 
 RESULT = "result.json"
+_FRONT_ENDS = {"prompt": "motion-prompt", "dark prompt": "motion-prompt"}
 _HEAVY = ("checkpoint.safetensors", "backbone.safetensors", "prompt.safetensors")
 
 
@@ -62,8 +63,13 @@ def run_cell(cell: Cell, folder: Path, *, data: Path | None) -> dict[str, Any]:
 
 
 def with_front_end(recipe: Recipe, name: str) -> Recipe:
-    """Return the recipe with a front end by its name here: "prompt, lambda 1" sets the penalty."""
+    """Return the recipe with a front end by its name here.
+
+    "prompt, lambda 1" sets the penalty; "dark prompt, lambda 1" has attention of .02 at rest to
+    begin with, where a prompt has one half.
+    """
     front_end, _, penalty = name.partition(", lambda ")
-    known = {"frames": "frames", "difference": "difference", "prompt": "motion-prompt"}
-    made = replace(recipe, front_end=known.get(front_end, front_end))
+    made = replace(recipe, front_end=_FRONT_ENDS.get(front_end, front_end))
+    if front_end == "dark prompt":
+        made = replace(made, normalisation_arguments={"m": 0.1, "n": 0.2})
     return replace(made, penalty=float(penalty)) if penalty else made

@@ -42,6 +42,11 @@ def apart(change: Tensor) -> Tensor:
     return torch.stack([first.relu(), (-first).relu(), change[:, :, 2].abs()], dim=2)
 
 
+def signed_and_sizes(change: Tensor) -> Tensor:
+    """Changes as they are in the first channel, their sizes in the others."""
+    return torch.cat([change[:, :, :1], change[:, :, 1:].abs()], dim=2)
+
+
 class GreyChanges(nn.Module):
     """Grey changes of T + 1 frames, saturated.
 
@@ -50,8 +55,8 @@ class GreyChanges(nn.Module):
         lags: one for each channel; at the start of a clip a longer lag reaches back as far as
             there are frames.
         centred: in the last channel's place, what differs from the mean over the clip.
-        shown: what is shown of the changes: `signed`, `rectified`, `rectified_around_0`, `apart`;
-            each maps (B, T, C, H, W) to the same shape.
+        shown: what is shown of the changes: `signed`, `rectified`, `rectified_around_0`, `apart`,
+            `signed_and_sizes`; each maps (B, T, C, H, W) to the same shape.
         either: show each clip in training with a sign by chance.
         sizes: of changes, in [0, 1], that are first brought to 0.76, one for each channel.
         relative: measure changes by their root mean square in the clip.

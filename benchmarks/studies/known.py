@@ -6,7 +6,7 @@ A table has a line for each run that it was made of, with a digest of the run's 
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def restore(cells: Iterable[Cell], folder: Path, tables: Sequence[Path]) -> None
 
     Cells of another recipe, and those whose weights are needed, are left to be run.
     """
-    runs = [run for table in tables for run in json.loads(table.read_text())["runs"]]
+    runs = [run for table in tables for run in json.loads(table.read_text()).get("runs", [])]
     for cell in cells:
         recipe, path = cell.recipe.as_dict(), folder / cell.name / RESULT
         wanted = cell.of | {"recipe": digest(recipe)}
@@ -47,8 +47,14 @@ def digest(recipe: dict[str, Any]) -> str:
 
     Where a start lies is not part of it, but which one it is.
     """
-    defaults = {field.name: field.default for field in fields(Recipe)}
-    told = {name: value for name, value in recipe.items() if value != defaults[name]}
+    # As JSON has them: a run's recipe was read from there, a cell's was not, and has tuples.
+    recipe = json.loads(json.dumps(recipe))
+    defaults = {
+        field.name: json.loads(json.dumps(field.default))
+        for field in fields(Recipe)
+        if field.default is not MISSING
+    }
+    told = {name: value for name, value in recipe.items() if value != defaults.get(name, MISSING)}
     if "start" in told:
         told["start"] = Path(told["start"]).name
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]

@@ -27,6 +27,7 @@ _SIZES = {
     "num_epochs": 5,
     "precision": "bf16",
 }
+_UNPENALISED = "prompt, lambda 0"
 _ROWS = ("nuisance", "backbone", "variant")
 
 
@@ -91,11 +92,14 @@ def _penalties(backbone: str, nuisance: str, seed: int, arguments: object) -> li
 
 def _normalisations(backbone: str, nuisance: str, seed: int, arguments: object) -> list[Cell]:
     recipe = _recipe(backbone, nuisance, seed)
-    return [
+    # The learnable one has its runs among those of the penalties.
+    learnable = _cell(_UNPENALISED, backbone, nuisance, with_front_end(recipe, _UNPENALISED))
+    others = [
         _cell(name, backbone, nuisance, replace(recipe, normalisation=name, penalty=0.0))
         for name in NORMALISATIONS
-        if name != "axmin"
+        if name not in ("learnable", "axmin")
     ]
+    return [learnable, *others]
 
 
 def _before(backbone: str, nuisance: str, seed: int, arguments: object) -> tuple[Cell, Cell]:

@@ -57,6 +57,9 @@ def test_what_is_shown_of_grey_changes(candidates: dict[str, Any]) -> None:
     torch.testing.assert_close(rectified, shown.abs())
     torch.testing.assert_close(apart[:, 0] - apart[:, 1], shown[:, 0])
     torch.testing.assert_close(apart[:, 0] + apart[:, 1], apart[:, 2])
+    mixed = candidates["grey at one lag, signed and sizes, jittered"].eval()(clip).video
+    torch.testing.assert_close(mixed[:, 0], shown[:, 0])
+    torch.testing.assert_close(mixed[:, 1:], shown[:, 1:].abs())
     grey_at_lags = candidates["grey at three lags"].eval()(clip).video
     # At the first frame all lags reach back to the same one.
     torch.testing.assert_close(grey_at_lags[:, 1, 0], grey_at_lags[:, 0, 0])

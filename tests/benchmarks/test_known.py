@@ -35,23 +35,23 @@ def cells_of(studies: Any, *, start: str = "", penalty: float = 1.0) -> list[Any
 
 
 def finished(cells: list[Any], folder: Path) -> list[dict[str, Any]]:
-    """Results of all cells, as runs leave them."""
+    """Results of all cells, as runs leave them and studies read them."""
     results = []
     for number, cell in enumerate(cells):
-        results.append(
-            {
-                **cell.of,
-                "accuracy": number / 10,
-                "num_test_clips": 50,
-                "learned": {"prompt_m": 0.5 + number},
-                "losses": [1.5, 0.25],
-                "training_accuracy": [0.1234, 0.98765],
-                "seconds": 7.0,
-                "recipe": cell.recipe.as_dict(),
-            }
-        )
-        (folder / cell.name).mkdir(parents=True)
-        (folder / cell.name / "result.json").write_text(json.dumps(results[-1]))
+        result = {
+            **cell.of,
+            "accuracy": number / 10,
+            "num_test_clips": 50,
+            "learned": {"prompt_m": 0.5 + number},
+            "losses": [1.5, 0.25],
+            "training_accuracy": [0.1234, 0.98765],
+            "seconds": 7.0,
+            "recipe": cell.recipe.as_dict(),
+        }
+        path = folder / cell.name / "result.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(result))
+        results.append(json.loads(path.read_text()))
     return results
 
 
