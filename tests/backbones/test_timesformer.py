@@ -232,6 +232,15 @@ def test_another_size_gives_what_transformers_interpolates_at_run_time(size):
     assert torch.equal(places[:, 0], theirs.timesformer.embeddings.position_embeddings[:, 0])
 
 
+@pytest.mark.parametrize("name", ["videomae", "x3d_s"])
+def test_other_backbones_cannot_be_resized(name):
+    small = {"width": 8, "depth": 1} if name == "videomae" else {"width": 8}
+    size = {"patch_size": 8, "num_heads": 2} if name == "videomae" else {}
+    model = backbone(name, num_classes=3, num_frames=4, size=32, **small, **size)
+    with pytest.raises(InputError, match="only a TimeSformer can be resized"):
+        set_size(model, 64)
+
+
 def test_the_same_frames_change_nothing_and_say_nothing(caplog):
     model = tiny_transformer("timesformer")
     before = model.timesformer.embeddings.time_embeddings

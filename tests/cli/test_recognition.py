@@ -120,6 +120,15 @@ def words_for_a_number(folder: Path) -> tuple[list[object], tuple[str, ...]]:
     return ["finetune", "sprites-x3d", *setting], ("many", "sprites_actions")
 
 
+def a_word_for_classes(folder: Path) -> tuple[list[object], tuple[str, ...]]:
+    return ["finetune", "sprites-x3d", "--set", "dataset_arguments.classes=5"], ("classes is 5",)
+
+
+def half_a_clip(folder: Path) -> tuple[list[object], tuple[str, ...]]:
+    setting = ("--set", "dataset_arguments.num_clips=24.5")
+    return ["finetune", "sprites-x3d", *setting], ("num_clips is 24.5", "whole number")
+
+
 def views_of_what_is_rendered(folder: Path) -> tuple[list[object], tuple[str, ...]]:
     return ["finetune", "sprites-x3d", "--set", "num_views=5"], ("num_views is 5", "rendered")
 
@@ -148,6 +157,8 @@ def evaluating_no_run(folder: Path) -> tuple[list[object], tuple[str, ...]]:
         unknown_dataset_argument,
         taken_dataset_argument,
         words_for_a_number,
+        a_word_for_classes,
+        half_a_clip,
         views_of_what_is_rendered,
         batch_above_all,
         evaluating_no_run,

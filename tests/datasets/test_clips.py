@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kinema.datasets import Clip, ClipList
+from kinema.datasets.clips import on_disk
 from kinema.errors import InputError
 
 
@@ -22,6 +24,18 @@ def test_a_subset_keeps_the_classes_and_the_order_asked_for() -> None:
     part = clips.subset([2, 1])
     assert [c.name for c in part.clips] == ["c", "b"]
     assert (part.classes, part.missing) == (clips.classes, ("lost",))
+
+
+def test_classes_that_have_lost_all_their_clips_are_told(tmp_path: Path) -> None:
+    official = ClipList("d", ("run", "jump", "wave"), (clip(0, "a"), clip(0, "b"), clip(1, "c")))
+    (tmp_path / "a.mp4").touch()
+
+    def there(each: Clip) -> list[Clip]:
+        return [replace(each, path=tmp_path / each.path)]
+
+    found = on_disk(official, there, root=tmp_path, require="some", source="its site")
+    assert found.missing == ("b", "c")
+    assert found.emptied == (1,)  # and not 2, which the official list has no clips of
 
 
 @pytest.mark.parametrize("label", [-1, 2])

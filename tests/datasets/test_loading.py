@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +169,29 @@ def test_the_global_generators_are_left_alone() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+def test_a_program_ends_in_the_middle_of_an_epoch(start_method: str, tmp_path: Path) -> None:
+    """Its workers do not heed the signal by which multiprocessing would end them."""
+    (tmp_path / "program.py").write_text(
+        "from kinema.datasets import SpritesActions, loader\n"
+        "if __name__ == '__main__':\n"
+        "    grey = {'mean': (0.5,) * 3, 'std': (0.5,) * 3}\n"
+        "    sprites = SpritesActions(60, num_frames=4, size=16, training=True, **grey)\n"
+        "    settings = {'batch_size': 2, 'num_workers': 2, 'shuffle': True}\n"
+        f"    batches = iter(loader(sprites, start_method={start_method!r}, **settings))\n"
+        "    print(len(next(batches)['labels']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "2\n"
+    assert "Traceback" not in done.stderr
+
+
 def test_sprites_load_as_videos_do() -> None:
     sprites = SpritesActions(
         6, num_frames=4, size=16, mean=(0.5,) * 3, std=(0.5,) * 3, training=True
@@ -183,6 +208,8 @@ def test_sprites_load_as_videos_do() -> None:
         (4, {"batch_size": 5, "drop_last": True}, "4 clips, not one batch of 5"),
         (4, {"batch_size": 1, "batch_norm": True}, "batch_size is 1, and batch normalisation"),
         (5, {"batch_norm": True}, "leave one clip for the last"),
+        (4, {"seed": -1}, "seed is -1"),
+        (4, {"seed": 2**70}, "seed is 1180591620717411303424"),
     ],
 )
 def test_bad_settings_are_refused(length: int, settings: dict[str, Any], said: str) -> None:

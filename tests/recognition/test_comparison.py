@@ -92,6 +92,14 @@ def test_two_runs_class_by_class(run_folder: Path, other_folder: Path, tmp_path:
             assert min(picture.size) > 100
 
 
+def test_clips_of_one_name_are_counted_each(run_folder: Path) -> None:
+    """As the activities of one sequence of MPII Cooking 2, and lines of a table, may be named."""
+    named = replace(evaluate(run_folder, device="cpu"), names=("a",) * 12)
+    all_right = with_guesses(named, [0, 1, 2] * 4)
+    none_right = with_guesses(named, [1, 2, 0] * 4)
+    assert compare(all_right, none_right).won == 12
+
+
 def test_a_run_is_like_itself(run_folder: Path) -> None:
     evaluation = evaluate(run_folder, device="cpu")
     comparison = compare(evaluation, evaluation)

@@ -1,6 +1,7 @@
 """Evaluation: views and crops are averaged, each clip counts once, and all of it is written."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from kinema.datasets import ClipDataset, Item
@@ -135,6 +137,35 @@ def test_crops_of_another_size_are_seen_in_evaluation(clips: Path) -> None:
     assert model(torch.rand(2, 3, 5, 24, 24)).logits.shape == (2, 3)
 
 
+def test_a_transformer_is_tested_on_the_size_that_it_learned_on(tmp_path: Path) -> None:
+    recipe = replace(TRANSFORMER, test_size=24)
+    with pytest.raises(InputError, match="test_size is 24 and size 16"):
+        finetune(recipe, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+    finetune(replace(TRANSFORMER, num_epochs=1), tmp_path / "run", device="cpu")
+    content = json.loads((tmp_path / "run" / "run.json").read_text())
+    content["recipe"]["test_size"] = 24
+    (tmp_path / "run" / "run.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="test_size is 24"):
+        evaluate(tmp_path / "run", device="cpu")
+
+
+def test_weights_that_diverged_are_not_scored(run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_folder, tmp_path, dirs_exist_ok=True)
+    state = load_file(tmp_path / "backbone.safetensors")
+    state["classifier.bias"].fill_(torch.nan)
+    save_file(state, tmp_path / "backbone.safetensors")
+    with pytest.raises(InputError, match="not finite"):
+        evaluate(tmp_path, device="cpu")
+
+
+def test_names_with_dollars_are_drawn(on_videos: Path, tmp_path: Path) -> None:
+    evaluation = evaluate(on_videos, device="cpu")
+    classes = ("cost_$5_to_$10", "$x$", "up")
+    write_evaluation(replace(evaluation, classes=classes), tmp_path / "e")
+    assert (tmp_path / "e" / "confusion.png").exists()
+
+
 def test_views_change_the_probabilities(on_videos: Path) -> None:
     one, many = (evaluate(on_videos, num_crops=crops, device="cpu") for crops in (1, 3))
     assert not torch.equal(one.prediction.probabilities, many.prediction.probabilities)
@@ -166,6 +197,9 @@ def test_a_broken_test_video_is_counted(on_videos: Path, clips: Path, tmp_path: 
 
 def test_what_cannot_be_evaluated(run_folder: Path, on_videos: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run"):
+        evaluate(tmp_path)
+    (tmp_path / "run.json").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(InputError, match="cannot be read as a run"):
         evaluate(tmp_path)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read as a run"):

@@ -1,6 +1,7 @@
 """The classifier of a recipe: its front end, its first weights, and what it refuses."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,15 @@ from safetensors.torch import load_file, save_file
 from kinema.backbones import backbone, transformer
 from kinema.errors import InputError
 from kinema.motion_prompt import AttentionMaps, FrameDifference, MaxExp, MotionPrompt, PlainFrames
-from kinema.recognition import Recipe, evaluate, finetune, new_model, save_weights
+from kinema.recognition import (
+    Recipe,
+    evaluate,
+    finetune,
+    load_model,
+    new_model,
+    read_run,
+    save_weights,
+)
 from kinema.recognition.data import find_clips
 from kinema.recognition.model import check_batch_norm
 from tests.recognition.tiny import CONVOLUTIONAL, TRANSFORMER
@@ -88,6 +97,21 @@ def test_a_run_goes_on_from_another_with_its_prompt(run_folder: Path) -> None:
     assert learned["normalisation.m"].item() != pytest.approx(0.1, abs=1e-5)
 
 
+def test_a_prompt_that_learned_is_no_start_for_attention_maps(run_folder: Path) -> None:
+    recipe = replace(TRANSFORMER, start=str(run_folder), front_end="attention-maps")
+    sizes = new_model(recipe, num_classes=3).get_submodule("prompt").state_dict()
+    fresh = new_model(replace(recipe, start=""), num_classes=3).get_submodule("prompt").state_dict()
+    assert all(torch.equal(value, fresh[name]) for name, value in sizes.items())
+
+
+def test_a_prompt_of_which_a_part_is_missing_is_refused(run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_folder, tmp_path, dirs_exist_ok=True)
+    learned = load_file(tmp_path / "prompt.safetensors")
+    save_file({"normalisation.m": learned["normalisation.m"]}, tmp_path / "prompt.safetensors")
+    with pytest.raises(InputError, match=r"normalisation\.n is missing there"):
+        load_model(read_run(tmp_path))
+
+
 def test_a_file_of_weights_is_a_start_for_other_classes(tmp_path: Path) -> None:
     first = new_model(CONVOLUTIONAL, num_classes=5)
     save_weights(first, tmp_path)
@@ -111,6 +135,9 @@ def test_a_file_of_weights_is_a_start_for_other_classes(tmp_path: Path) -> None:
         ({"backbone": "x3d_s", "backbone_sizes": {"width": "wide"}}, "wide"),
         ({"backbone": "x3d_s", "backbone_sizes": {"depths": 3}}, "depths"),
         ({"backbone": "x3d_s", "backbone_sizes": {"dropout": 5.0}}, "dropout"),
+        ({"backbone_sizes": {"patch_size": 0}}, "patch_size is 0"),
+        ({"backbone": "videomae", "backbone_sizes": {"tubelet_size": 0}}, "tubelet_size is 0"),
+        ({"backbone_sizes": {"depth": 1.5}}, "expected int, got float"),
         ({"pathways": "slow"}, "pathways"),
         ({"trains": "everything"}, "'everything'"),
         ({"trains": "prompt", "front_end": "frames"}, "nothing to learn"),
@@ -168,6 +195,35 @@ def test_a_run_from_the_hub_comes_back_in_its_own_size(on_the_hub: str, tmp_path
         if not torch.equal(value, ours[name])
     }
     assert differing == {"classifier.weight", "classifier.bias"}
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_a_run_of_a_backbone_that_was_saved_comes_back(
+    on_the_hub: str, is_folder: bool, tmp_path: Path
+) -> None:
+    name = str(tmp_path / "hub") if is_folder else on_the_hub
+    recipe = replace(TRANSFORMER, backbone=name, backbone_sizes={})
+    model = new_model(recipe, num_classes=3)
+    save_weights(model, tmp_path / "run")
+    again = new_model(recipe, num_classes=3, start=str(tmp_path / "run")).backbone.state_dict()
+    assert all(torch.equal(value, again[n]) for n, value in model.backbone.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("family", "sizes"),
+    [("vivit", {"patch_size": 8}), ("vivit", {"tubelet_size": [2, 8, 8]}), ("videomae", {})],
+)
+def test_a_run_comes_back_with_the_sizes_of_its_recipe(
+    family: str, sizes: dict[str, Any], tmp_path: Path
+) -> None:
+    small = {"width": 16, "depth": 1, "num_heads": 2}
+    if family == "videomae":
+        small |= {"patch_size": 8}
+    recipe = replace(TRANSFORMER, backbone=family, backbone_sizes=small | sizes)
+    model = new_model(recipe, num_classes=3)
+    save_weights(model, tmp_path)
+    again = new_model(recipe, num_classes=3, start=str(tmp_path)).backbone.state_dict()
+    assert all(torch.equal(value, again[n]) for n, value in model.backbone.state_dict().items())
 
 
 def test_a_start_of_another_family_or_size_is_refused(on_the_hub: str) -> None:

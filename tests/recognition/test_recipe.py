@@ -1,6 +1,7 @@
 """Recipes: what is shipped can be used, and what cannot is refused in one sentence."""
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,20 @@ num_epochs = 1
 batch_size = 2
 learning_rate = 0.1
 """
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": 2**63}, "seed is 9223372036854775808"),
+        ({"backbone_sizes": {"dropout": float("nan")}}, "finite"),
+        ({"normalisation_arguments": {"x": date(2020, 1, 1)}}, "date"),
+        ({"learning_rate": float("inf")}, "finite"),
+    ],
+)
+def test_what_cannot_be_written_down_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        replace(TRANSFORMER, **changes)
 
 
 @pytest.mark.parametrize("name", recipe_names())

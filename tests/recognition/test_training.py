@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,6 +174,84 @@ def test_a_signal_to_the_whole_group_leaves_a_checkpoint_too(clips: Path, tmp_pa
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert (folder / "checkpoint.safetensors").exists()
+
+
+def test_a_signal_to_spawned_readers_too_leaves_a_checkpoint(clips: Path, tmp_path: Path) -> None:
+    """Ctrl-C in a terminal, where the system starts processes afresh (macOS; Python 3.14)."""
+    recipe = replace(
+        CONVOLUTIONAL, dataset="folder", dataset_arguments={}, num_epochs=500, num_workers=1
+    )
+    folder = tmp_path / "run"
+    _, module, *rest = command(recipe, folder, "--data", str(clips))
+    script = (
+        "if __name__ == '__main__':\n"
+        "    import multiprocessing, runpy\n"
+        "    multiprocessing.set_start_method('spawn')\n"
+        f"    runpy.run_module({module!r}, run_name='__main__')\n"
+    )
+    (tmp_path / "spawning.py").write_text(script)
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "spawning.py"), *rest],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 100
+    while len(read_lines(folder / "metrics.jsonl")) < 3:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert (folder / "checkpoint.safetensors").exists()
+
+
+def test_a_run_that_diverges_stops_and_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
+    recipe = replace(PLAIN, learning_rate=1e30, front_end="frames")
+    with pytest.raises(InputError, match=r"the loss of step \d+ is nan: training diverged"):
+        run(recipe, tmp_path)
+    assert not (tmp_path / "backbone.safetensors").exists()
+    assert all(math.isfinite(loss) for loss in losses(tmp_path))
+
+
+def test_a_run_begun_anew_has_no_weights_of_the_run_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(CONVOLUTIONAL, tmp_path)
+    (tmp_path / "checkpoint.safetensors").unlink()
+
+    def interrupting(recipe: Recipe, epoch: float) -> float:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 1.0
+
+    monkeypatch.setattr(loop, "relative_rate", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(CONVOLUTIONAL, seed=5), tmp_path)
+    with pytest.raises(InputError, match="holds no finished run"):
+        evaluate(tmp_path, device="cpu")
+    assert not (tmp_path / "summary.json").exists()
+
+
+@pytest.mark.parametrize("renamed", ["a class", "a clip", "its class"])
+def test_a_run_does_not_go_on_with_other_clips(renamed: str, clips: Path, tmp_path: Path) -> None:
+    data, folder = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(clips, data)
+    recipe = replace(TRANSFORMER, dataset="folder", dataset_arguments={}, num_epochs=1)
+    run(recipe, folder, data=data)
+    run(recipe, folder, data=data, resume=True)
+    before = (folder / "run.json").read_text()
+    if renamed == "a class":
+        (data / "train" / "up").rename(data / "train" / "aside")
+    elif renamed == "a clip":
+        (data / "train" / "up" / "0.mp4").rename(data / "train" / "up" / "zero.mp4")
+    else:
+        (data / "train" / "up" / "0.mp4").rename(data / "train" / "right" / "of_up.mp4")
+    words = "made with classes" if renamed == "a class" else "24 other clips or labels"
+    with pytest.raises(InputError, match=words):
+        run(recipe, folder, data=data, resume=True)
+    assert (folder / "run.json").read_text() == before
 
 
 def test_a_finished_run_that_is_resumed_stays_as_it_is(run_folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import struct
 import wave
 
 import av
@@ -72,6 +73,20 @@ def test_a_file_cut_off_in_its_pictures(tmp_path, make_video, name, share):
     data = path.read_bytes()
     cut.write_bytes(data[: int(len(data) * share)])
     refuse(cut, "cut off")
+
+
+def test_what_follows_a_whole_file_is_not_judged(make_video):
+    path = make_video("whole.mp4", num_frames=8)
+    path.write_bytes(path.read_bytes() + b"TAGSsomething that a player of music has added")
+    assert read_video(path).frames.shape[0] == 8
+
+
+def test_a_length_that_counts_its_header_in(make_video):
+    path = make_video("whole.avi", num_frames=8)
+    data = path.read_bytes()
+    (size,) = struct.unpack("<I", data[4:8])
+    path.write_bytes(data[:4] + struct.pack("<I", size + 8) + data[8:])
+    assert read_video(path).frames.shape[0] == 8
 
 
 def test_pictures_that_are_noise(make_video):

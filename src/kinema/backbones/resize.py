@@ -56,8 +56,14 @@ def set_size(backbone: nn.Module, size: int) -> None:
     """Make a TimeSformer take square crops of side `size`; its position embeddings are resized.
 
     Raises:
-        InputError: the size is no multiple of the patch size.
+        InputError: the size is no multiple of the patch size, or the backbone is another one.
     """
+    row = row_of(backbone)
+    if row is None or row.name != "timesformer":
+        raise InputError(
+            f"size is {size}; only a TimeSformer can be resized, this {type(backbone).__name__} is "
+            f"built with its size: build it with size={size}"
+        )
     model: Any = backbone
     config = model.config
     if size == config.image_size:

@@ -115,7 +115,7 @@ def saved_transformer(
     folder: str | Path,
     weights: str | Path,
     *,
-    family: str,
+    family: str | None = None,
     num_classes: int,
     num_frames: int | None = None,
     size: int | None = None,
@@ -136,7 +136,7 @@ def saved_transformer(
     config = _configuration(folder, family, num_frames=num_frames, size=size, sizes=sizes)
     config.num_labels = num_classes
     model: nn.Module = AutoModelForVideoClassification.from_config(config)
-    load_weights(model, weights, head=str(FACTS[family].head))
+    load_weights(model, weights, head=str(FACTS[config.model_type].head))
     return _at_clip_size(model, num_frames=num_frames, size=size)
 
 
@@ -224,6 +224,7 @@ def _check(config: Any, **sizes: int) -> None:
     patch = config.tubelet_size[1] if config.model_type == "vivit" else config.patch_size
     tubelet = getattr(config, "tubelet_size", 1)
     tubelet = tubelet if isinstance(tubelet, int) else tubelet[0]
+    sizes |= {"patch_size": patch, "tubelet_size": tubelet}
     for name in ("width", "depth", "num_heads", "mlp_width"):
         # V-JEPA 2 has a ratio in place of the last.
         sizes[name] = getattr(config, _FIELDS[name], 1)
@@ -244,10 +245,15 @@ def _check(config: Any, **sizes: int) -> None:
 def _check_fixed(config: Any, sizes: dict[str, Any], source: str | Path) -> None:
     for name, value in sizes.items():
         field = _FIELDS.get(name, name)
-        if field not in _FREE and getattr(config, field, None) != value:
+        there = getattr(config, field, None)
+        if name == "patch_size" and config.model_type == "vivit":
+            there = config.tubelet_size[1]
+        # A tuple comes back from a saved configuration as a list.
+        there = tuple(there) if isinstance(there, list) else there
+        if field not in _FREE and there != value:
             raise InputError(
-                f"{name} is {value}; {source} has {getattr(config, field, None)}: leave it out, "
-                "weights come with their sizes"
+                f"{name} is {value}; {source} has {there}: leave it out, weights come with their "
+                "sizes"
             )
 
 

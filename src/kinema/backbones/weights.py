@@ -146,5 +146,6 @@ def _check_same(state: dict[str, Tensor], own: dict[str, Tensor], path: Path) ->
 
 
 def first_line(error: Exception) -> str:
-    """What an exception says, shortened to one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """What an exception says, shortened to one line, or two where the first announces the next."""
+    first, *others = (str(error).strip() or type(error).__name__).splitlines()
+    return f"{first} {others[0].strip()}" if others and first.endswith(":") else first

@@ -38,6 +38,7 @@ class ClipList:
         classes: names; a label is an index into them.
         clips: in the order of the official list.
         missing: clips of the official list whose video is not on disk.
+        emptied: labels that have no clip left for that reason.
 
     Raises:
         InputError: a label is outside the classes, or two classes have one name.
@@ -47,6 +48,7 @@ class ClipList:
     classes: tuple[str, ...]
     clips: tuple[Clip, ...]
     missing: tuple[str, ...] = ()
+    emptied: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) < len(self.classes):
@@ -120,7 +122,8 @@ def on_disk(
             f"{how_many} of the {len(official)} videos of {official.name} are under {root}; "
             f"missing is {missing[0]} for example: get them from {source}, or give another root"
         )
-    return replace(official, clips=tuple(found), missing=tuple(missing))
+    emptied = sorted({clip.label for clip in official.clips} - {clip.label for clip in found})
+    return replace(official, clips=tuple(found), missing=tuple(missing), emptied=tuple(emptied))
 
 
 def require_one_of(name: str, value: object, known: Sequence[object]) -> None:

@@ -1,8 +1,12 @@
 """Batches: worker processes, order and errors."""
 
+import atexit
 import os
 import signal
+import weakref
 from collections.abc import Iterator, Sequence
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -11,6 +15,9 @@ from torch.utils.data import DataLoader, Sampler
 
 from kinema.datasets.clip_dataset import ClipDataset, Item, seeded
 from kinema.errors import InputError
+
+_WORKERS: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
+"""Processes that load clips for this one."""
 
 
 def collate(items: Sequence[Item]) -> dict[str, Any]:
@@ -32,7 +39,7 @@ def collate(items: Sequence[Item]) -> dict[str, Any]:
 
 
 class EpochSampler(Sampler[int]):
-    """All clips in an order that follows from the data set's seed, or `seed`, and its epoch."""
+    """All clips in an order that follows from `seed` and the data set's epoch."""
 
     def __init__(self, dataset: ClipDataset, *, seed: int) -> None:
         self.dataset = dataset
@@ -53,15 +60,22 @@ class EpochSampler(Sampler[int]):
 class ClipLoader(DataLoader[Item]):
     """A DataLoader that tells the data set of the broken clips its workers met.
 
-    Its workers leave SIGTERM, which schedulers send to all processes of a job, to the process that
-    they work for: that one then has time to write a checkpoint, and stops them.
+    Its workers leave SIGTERM and SIGINT, which schedulers and terminals send to all processes of a
+    job, to the process that they work for: that one then has time to write a checkpoint, and stops
+    them.
     """
 
     def __init__(self, dataset: ClipDataset, **settings: Any) -> None:
-        super().__init__(dataset, worker_init_fn=_ignore_sigterm, **settings)
+        super().__init__(dataset, worker_init_fn=_ignore_signals, **settings)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        for batch in super().__iter__():
+        others = set(active_children())
+        batches = super().__iter__()
+        _WORKERS.update(set(active_children()) - others)
+        # Ahead of torch's own, which would wait for each of them first.
+        atexit.unregister(_kill_workers)
+        atexit.register(_kill_workers)
+        for batch in batches:
             if isinstance(self.dataset, ClipDataset):
                 self.dataset.record(batch["errors"])
             yield batch
@@ -105,6 +119,8 @@ def loader(
         num_workers = _num_cores()
     if num_workers < 0:
         raise InputError(f"num_workers is {num_workers}, expected 0 or more")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"seed is {seed}, expected 0 or more and less than 2 to the power of 63")
     size = len(dataset)
     if drop_last and size < batch_size:
         raise InputError(
@@ -135,8 +151,19 @@ def loader(
     )
 
 
-def _ignore_sigterm(_: int) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def _kill_workers() -> None:
+    # At exit multiprocessing stops them by SIGTERM, which they ignore, and waits for them. torch
+    # would take a worker that is killed for an accident.
+    if _WORKERS and hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for worker in _WORKERS:
+        if worker.is_alive():
+            worker.kill()
+
+
+def _ignore_signals(_: int) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _num_cores() -> int:

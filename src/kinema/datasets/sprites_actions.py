@@ -71,8 +71,8 @@ class SpritesActions(ClipDataset):
     ) -> None:
         super().__init__(seed=seed)
         for name, value in (("num_clips", num_clips), ("num_frames", num_frames), ("size", size)):
-            if value < 1:
-                raise InputError(f"{name} is {value}, expected 1 or more")
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"{name} is {value}, expected a whole number, 1 or more")
         for motion in classes:
             require_one_of("class", motion, tuple(MOTIONS))
         if len(set(classes)) != len(classes) or len(classes) < 2:

@@ -32,12 +32,16 @@ class Progress:
     recipe: settings of the run.
     num_processes: that trained it together.
     num_clips: it trains on.
+    classes: their names, in the order of the labels.
+    clips: a digest of which clips these are, see `Source.digest`.
     """
 
     step: int
     recipe: dict[str, Any]
     num_processes: int
     num_clips: int
+    classes: list[str]
+    clips: str
 
 
 def save_checkpoint(folder: Path, learner: Learner, progress: Progress) -> None:
@@ -107,9 +111,14 @@ def _check_same(path: Path, before: Progress, now: Progress) -> None:
             + ", ".join(f"{name} {there.get(name)!r}, now {here.get(name)!r}" for name in differing)
             + "); give that recipe or another folder"
         )
-    for name in ("num_processes", "num_clips"):
+    for name in ("num_processes", "num_clips", "classes"):
         if getattr(before, name) != getattr(now, name):
             raise InputError(
                 f"{path} was made with {name} {getattr(before, name)}, now it is "
                 f"{getattr(now, name)}; go on with the same, or give another folder"
             )
+    if before.clips != now.clips:
+        raise InputError(
+            f"{path} was made with {before.num_clips} other clips or labels; go on with the same, "
+            "or give another folder"
+        )

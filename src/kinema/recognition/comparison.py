@@ -1,6 +1,7 @@
 """Two runs beside each other: class by class, and weight by weight."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,13 +121,18 @@ def _cosine(first: Tensor, second: Tensor) -> float:
     return F.cosine_similarity(a, b, dim=0).item()
 
 
-def _right(evaluation: Evaluation) -> dict[str, tuple[bool, int]]:
-    """For the name of each clip, whether its class was found, and which it is."""
+def _right(evaluation: Evaluation) -> dict[tuple[str, int], tuple[bool, int]]:
+    """For each clip, whether its class was found, and which it is.
+
+    Clips are told apart by name, and those of one name by their order.
+    """
     prediction = evaluation.prediction
     found = prediction.probabilities.argmax(dim=1) == prediction.labels
-    return {
-        name: (is_right, label)
-        for name, is_right, label in zip(
-            evaluation.names, found.tolist(), prediction.labels.tolist(), strict=True
-        )
-    }
+    right: dict[tuple[str, int], tuple[bool, int]] = {}
+    seen: Counter[str] = Counter()
+    for name, is_right, label in zip(
+        evaluation.names, found.tolist(), prediction.labels.tolist(), strict=True
+    ):
+        right[name, seen[name]] = (is_right, label)
+        seen[name] += 1
+    return right

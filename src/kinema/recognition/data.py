@@ -1,5 +1,8 @@
 """The clips that a recipe asks for: to train on, with augmentation, or to test on, in views."""
 
+import hashlib
+import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,8 @@ from kinema.errors import InputError
 from kinema.motion_prompt import FrontEnd
 from kinema.recognition.recipe import Recipe
 from kinema.sprites import MOTIONS, Nuisances
+
+logger = logging.getLogger(__name__)
 
 SPRITES = "sprites_actions"
 
@@ -52,6 +57,13 @@ class Source:
     def name_of(self, index: int) -> str:
         """What the data set calls a clip."""
         return str(index) if self.clips is None else self.clips.clips[index].name
+
+    def digest(self) -> str:
+        """Tell clips by their names and labels; "" for sprites, of which the recipe tells all."""
+        if self.clips is None:
+            return ""
+        told = [[clip.name, clip.label] for clip in self.clips.clips]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def dataset(self, front_end: FrontEnd) -> ClipDataset:
         """Return these clips as a data set, normalised as a front end and its backbone want them.
@@ -98,8 +110,10 @@ def find_clips(recipe: Recipe, root: str | Path | None, *, training: bool) -> So
     if name not in DATASETS:
         raise InputError(f"dataset {name!r} is not known; choose from {', '.join(DATASETS)}")
     if name == SPRITES:
-        classes = tuple(recipe.dataset_arguments.get("classes", MOTIONS))
-        return Source(classes, None, recipe, training)
+        classes = recipe.dataset_arguments.get("classes", tuple(MOTIONS))
+        if not isinstance(classes, (list, tuple)):
+            raise InputError(f"classes is {classes!r}; give a list of motions")
+        return Source(tuple(classes), None, recipe, training)
     if root is None:
         raise InputError(f"the recipe is for {name}; say with --data where its videos are")
     if name in _READERS:
@@ -110,13 +124,15 @@ def find_clips(recipe: Recipe, root: str | Path | None, *, training: bool) -> So
         own = {"root": Path(root), "training": training}
         clips = _call(read, recipe, recipe.dataset_arguments, **own)
     if training:
-        empty = [name for name, count in clips.counts().items() if not count]
-        if empty:
-            others = f" and {len(empty) - 1} others have" if len(empty) > 1 else " has"
+        if emptied := [clips.classes[label] for label in clips.emptied]:
+            others = f" and {len(emptied) - 1} others have" if len(emptied) > 1 else " has"
             raise InputError(
-                f"the class {empty[0]!r}{others} no clips under {root} to train on "
+                f"the class {emptied[0]!r}{others} no clips under {root} to train on "
                 f"({clips.name}); get the missing videos"
             )
+        # Gym288 v1.0 has such a class: there is nothing for the user to get.
+        if empty := [name for name, count in clips.counts().items() if not count]:
+            logger.warning("%s has no clips of %s to train on", clips.name, ", ".join(empty))
     return Source(clips.classes, clips, recipe, training)
 
 

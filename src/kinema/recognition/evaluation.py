@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from kinema.backbones.facts import row_of
 from kinema.datasets import ClipDataset, ClipLoader, collate
 from kinema.errors import InputError
 from kinema.files import filling
 from kinema.motion_prompt import MotionPromptClassifier, from_canonical
 from kinema.recognition.data import find_clips
 from kinema.recognition.processes import check_device
+from kinema.recognition.recipe import Recipe
 from kinema.recognition.run import Run, load_model, read_run
 from kinema.recognition.scores import Scores, score
 
@@ -85,7 +87,7 @@ def predict(
         progress: show a bar.
 
     Raises:
-        InputError: none of the videos can be read.
+        InputError: none of the videos can be read, or the model's logits are not finite.
     """
     device = next(model.parameters()).device
     model.eval()
@@ -106,6 +108,11 @@ def predict(
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             clip = views.flatten(0, 1) if views.ndim == 6 else views
             logits = model(from_canonical(clip, model.prompt.layout)).logits
+        if not logits.isfinite().all():
+            raise InputError(
+                "the model gives logits that are not finite, so its training diverged; train it "
+                "again with a smaller learning_rate"
+            )
         shares = logits.float().softmax(dim=-1).unflatten(0, (-1, num_views)).mean(dim=1)
         probabilities.append(shares.cpu())
         labels.append(batch["labels"])
@@ -114,6 +121,55 @@ def predict(
         said = clips.errors[0] if clips.errors else "there are none for this process"
         raise InputError(f"none of the test clips can be read: {said}")
     return Prediction(torch.cat(probabilities), torch.cat(labels), torch.cat(indices))
+
+
+def score_together(
+    model: MotionPromptClassifier, clips: ClipDataset, recipe: Recipe, *, accelerator: Any
+) -> Scores:
+    """Score a model on test clips that are shared out over the processes of a run.
+
+    Args:
+        model: is left in eval mode.
+        clips: to test on.
+        recipe: of the run.
+        accelerator: accelerate's, of the run.
+
+    Raises:
+        InputError: as `predict`.
+    """
+    from accelerate.utils import broadcast, gather_object
+
+    # Each process has running statistics of its own; what is kept are the main process's.
+    for buffer in model.buffers():
+        broadcast(buffer)
+    part = predict(
+        model,
+        clips,
+        batch_size=max(1, recipe.batch_size // recipe.num_test_views),
+        num_workers=recipe.num_workers,
+        precision=recipe.precision,
+        process=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+    )
+    parts = gather_object([part])
+    return score(
+        torch.cat([each.probabilities for each in parts]),
+        torch.cat([each.labels for each in parts]),
+    )
+
+
+def check_test_size(model: MotionPromptClassifier, recipe: Recipe) -> None:
+    """Pass crops of a size that the model takes: transformers have one, convolutions many.
+
+    Raises:
+        InputError: a transformer shall be tested on crops of another size.
+    """
+    row = row_of(model.backbone)
+    if row is not None and row.hub_id is not None and recipe.test_size not in (None, recipe.size):
+        raise InputError(
+            f"test_size is {recipe.test_size} and size {recipe.size}; a transformer is tested on "
+            "crops of the size that it learned on: leave test_size out"
+        )
 
 
 def evaluate(
@@ -132,7 +188,7 @@ def evaluate(
         folder: of the run.
         data: folder of the videos; by default where they were in training.
         num_views: clips spread over each video; by default the recipe's.
-        num_crops: crops spread over each clip, 1 or 3; by default the recipe's.
+        num_crops: crops spread over each clip, 1 to 3; by default the recipe's.
         device: "cpu", "cuda", or None for a GPU where there is one.
         on_error: "fail" on a video that cannot be read, or "skip" it; by default the recipe's.
         progress: show a bar.
@@ -154,6 +210,7 @@ def evaluate(
             f"{_some(test.classes)}; give the data that it was trained on"
         )
     model = load_model(run)
+    check_test_size(model, recipe)
     if device != "cpu" and torch.cuda.is_available():
         model.cuda()
     clips = test.dataset(model.prompt)

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from kinema import motion_prompt
 from kinema.backbones import BackboneFacts, backbone, facts_of, load_weights
 from kinema.backbones.transformer import FAMILIES, saved_transformer
+from kinema.backbones.weights import read_state
 from kinema.errors import InputError
 from kinema.files import replacing, save_tensors
 from kinema.motion_prompt import (
@@ -99,8 +100,10 @@ def new_model(
         check_finite=False,
     )
     # A run with another front end, or none, has no weights for this one: it starts afresh.
-    if run is not None and (run / PROMPT).exists() and _learns(model.prompt):
-        load_weights(model.get_submodule("prompt"), run / PROMPT, head="")
+    if run is not None and (run / PROMPT).exists():
+        prompt = model.get_submodule("prompt")
+        if read_state(run / PROMPT).keys() & prompt.state_dict().keys():
+            load_weights(prompt, run / PROMPT, head="")
     motion_prompt.trainable(model, recipe.trains)
     return model.train()
 
@@ -183,8 +186,9 @@ def _backbone(
     try:
         if run is None:
             return backbone(recipe.backbone, weights=weights, **own, **sizes)
-        if (run / CONFIG).exists() and recipe.backbone in FAMILIES:
-            return saved_transformer(run, run / BACKBONE, family=recipe.backbone, **own, **sizes)
+        if (run / CONFIG).exists():
+            family = recipe.backbone if recipe.backbone in FAMILIES else None
+            return saved_transformer(run, run / BACKBONE, family=family, **own, **sizes)
         return backbone(recipe.backbone, weights=run / BACKBONE, **own, **sizes)
     except InputError:
         raise
@@ -192,7 +196,3 @@ def _backbone(
         raise InputError(
             f"backbone_sizes {recipe.backbone_sizes} do not suit {recipe.backbone}: {error}"
         ) from error
-
-
-def _learns(module: FrontEnd) -> bool:
-    return next(module.parameters(), None) is not None

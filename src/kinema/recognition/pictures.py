@@ -24,8 +24,8 @@ def draw_confusion(path: Path, confusion: Tensor, classes: Sequence[str]) -> Non
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if len(classes) <= _MOST_NAMES:
-        axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=7)
-        axes.set_yticks(range(len(classes)), classes, fontsize=7)
+        axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=7, parse_math=False)
+        axes.set_yticks(range(len(classes)), classes, fontsize=7, parse_math=False)
     figure.savefig(path)
 
 
@@ -36,7 +36,8 @@ def draw_differences(path: Path, differences: Mapping[str, float | None]) -> Non
     values = [100 * value for value, _ in known]
     colours = ["tab:blue" if value >= 0 else "tab:red" for value in values]
     axes.barh(range(len(known)), values, color=colours)
-    axes.set_yticks(range(len(known)), [name for _, name in known], fontsize=7)
+    names = [name for _, name in known]
+    axes.set_yticks(range(len(known)), names, fontsize=7, parse_math=False)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel("accuracy, difference in points")
     figure.savefig(path)

@@ -1,6 +1,7 @@
 """Recipes: the settings of one fine-tuning run, in a TOML file."""
 
 import dataclasses
+import json
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
@@ -156,6 +157,15 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not value >= lowest:
                 raise InputError(f"{name} is {value}; give {lowest} or more")
+        if self.seed >= 2**63:
+            raise InputError(f"seed is {self.seed}; give less than 2 to the power of 63")
+        try:
+            json.dumps(self.as_dict(), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"a setting cannot be written down ({error}); give words, finite numbers, lists "
+                "and tables of them"
+            ) from error
         for name in ("momentum", "ema_decay"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 from kinema.errors import InputError
 from kinema.files import replacing
 from kinema.motion_prompt import MotionPromptClassifier
-from kinema.recognition.model import BACKBONE, new_model
+from kinema.recognition.model import BACKBONE, CONFIG, PROMPT, new_model
 from kinema.recognition.recipe import Recipe, recipe_of
 
 RUN = "run.json"
@@ -37,6 +37,12 @@ def describe_run(run: Run) -> None:
         path.write_text(json.dumps(content, indent=2) + "\n")
 
 
+def forget_weights(folder: Path) -> None:
+    """Remove what another run, that was begun in this folder, has left of learned weights."""
+    for name in (BACKBONE, CONFIG, PROMPT, SUMMARY):
+        (folder / name).unlink(missing_ok=True)
+
+
 def read_run(folder: str | Path) -> Run:
     """Read what a run was made by.
 
@@ -56,7 +62,7 @@ def read_run(folder: str | Path) -> Run:
         raise InputError(
             f"{folder} holds no run ({RUN} is missing); give the folder of `kinema finetune`"
         ) from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read as a run: {error}") from error
 
 

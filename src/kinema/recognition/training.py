@@ -11,6 +11,7 @@ on from its checkpoint passes through exactly the steps of a run that was not.
 """
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ from kinema.recognition.checkpoint import (
     save_checkpoint,
 )
 from kinema.recognition.data import find_clips
-from kinema.recognition.evaluation import predict
+from kinema.recognition.evaluation import check_test_size, score_together
 from kinema.recognition.interruption import interruptions
 from kinema.recognition.journal import METRICS, Journal, read_lines
 from kinema.recognition.learner import new_learner
@@ -41,9 +42,8 @@ from kinema.recognition.model import check_batch_norm, new_model, prompt_diagnos
 from kinema.recognition.order import Order
 from kinema.recognition.processes import new_accelerator
 from kinema.recognition.recipe import Recipe
-from kinema.recognition.run import SUMMARY, Run, describe_run
+from kinema.recognition.run import SUMMARY, Run, describe_run, forget_weights
 from kinema.recognition.schedule import relative_rate
-from kinema.recognition.scores import score
 from kinema.recognition.summary import summary_of
 
 
@@ -75,7 +75,8 @@ def finetune(
 
     Raises:
         InputError: the recipe asks for what is not there or does not fit together, `folder` holds
-            a run and `resume` is false, or a checkpoint of another recipe and it is true.
+            a run and `resume` is false, or a checkpoint of another recipe or other clips and it is
+            true; or the loss is not finite any more.
         KeyboardInterrupt: the run was interrupted, by SIGINT or SIGTERM; its checkpoint is
             written.
     """
@@ -101,8 +102,10 @@ class _FineTuning:
         source = find_clips(recipe, data, training=True)
         self.classes = source.classes
         torch.manual_seed(recipe.seed)
+        self.digest = source.digest()
         self.model = new_model(recipe, num_classes=len(self.classes))
         check_batch_norm(self.model, batch_size=recipe.batch_size)
+        check_test_size(self.model, recipe)
         self.clips = source.dataset(self.model.prompt)
         self.test_clips = None
         if recipe.epochs_between_tests:
@@ -136,6 +139,8 @@ class _FineTuning:
         self.step = load_checkpoint(folder, self.learner, self._progress())
         self.journal = None
         if self.accelerator.is_main_process:
+            if not self.step:
+                forget_weights(folder)
             describe_run(Run(folder, self.recipe, self.classes, self.root))
             self.journal = Journal(folder, step=self.step)
         self.parallel, self.optimiser = self.accelerator.prepare(self.model, self.learner.optimizer)
@@ -159,15 +164,16 @@ class _FineTuning:
                 batches = iter(self.loader)
                 for _ in range(first_step, per_epoch):
                     line, attention = self._take_step(batches)
+                    stop = self._shall_stop(interrupted)
                     if self.journal:
                         self.journal.add_step(line)
                     bar.set_postfix(loss=f"{line['loss']:.4f}")
                     bar.update()
                     if self.step % per_epoch == 0:
                         self._end_epoch(epoch, attention)
-                    if self.step % recipe.steps_between_checkpoints == 0 or interrupted:
+                    if self.step % recipe.steps_between_checkpoints == 0 or stop:
                         self._save()
-                    if interrupted:
+                    if stop:
                         raise KeyboardInterrupt
         self._save()
 
@@ -228,6 +234,11 @@ class _FineTuning:
             self.learner.averaged.update_parameters(self.model)
         self.step += 1
         loss, variation, top1 = accelerator.reduce(means, "mean").tolist()
+        if not math.isfinite(loss):
+            raise InputError(
+                f"the loss of step {self.step} is {loss}: training diverged; give a smaller "
+                "learning_rate"
+            )
         line = {
             "step": self.step,
             "epoch": epoch,
@@ -239,6 +250,11 @@ class _FineTuning:
             "seconds_waited": waited,
         }
         return line, output.attention.detach()
+
+    def _shall_stop(self, interrupted: list[int]) -> bool:
+        # All processes stop at the same step, whichever of them a signal has reached.
+        wishes = torch.tensor(float(len(interrupted)), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(wishes, "sum"))
 
     def _end_epoch(self, epoch: int, attention: Tensor) -> None:
         """Test, where it is time to, and write the line of the epoch."""
@@ -258,27 +274,10 @@ class _FineTuning:
             self.journal.add_epoch(line)
 
     def _test(self) -> dict[str, float]:
-        """Score what would be kept now on the test clips, shared out over the processes."""
-        from accelerate.utils import broadcast, gather_object
-
-        accelerator = self.accelerator
+        """Score what would be kept now on the test clips."""
         assert self.test_clips is not None
-        # Each process has running statistics of its own; what is kept are the main process's.
-        for buffer in self.learner.kept.buffers():
-            broadcast(buffer)
-        part = predict(
-            self.learner.kept,
-            self.test_clips,
-            batch_size=max(1, self.recipe.batch_size // self.recipe.num_test_views),
-            num_workers=self.recipe.num_workers,
-            precision=self.recipe.precision,
-            process=accelerator.process_index,
-            num_processes=accelerator.num_processes,
-        )
-        parts = gather_object([part])
-        scores = score(
-            torch.cat([each.probabilities for each in parts]),
-            torch.cat([each.labels for each in parts]),
+        scores = score_together(
+            self.learner.kept, self.test_clips, self.recipe, accelerator=self.accelerator
         )
         self.model.train()
         return {
@@ -292,6 +291,8 @@ class _FineTuning:
             recipe=self.recipe.as_dict(),
             num_processes=self.accelerator.num_processes,
             num_clips=len(self.clips),
+            classes=list(self.classes),
+            clips=self.digest,
         )
 
     def _save(self) -> None:

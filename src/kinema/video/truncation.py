@@ -14,6 +14,7 @@ from kinema.errors import InputError
 _EBML_HEADER = b"\x1a\x45\xdf\xa3"
 _MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
 _MP4_FIRST_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
+_MP4_LATER_BOXES = {b"moof", b"mfra", b"sidx", b"ssix", b"styp", b"emsg", b"meta", b"uuid", b"prft"}
 
 
 def refuse_truncated(path: Path) -> None:
@@ -38,14 +39,15 @@ def refuse_truncated(path: Path) -> None:
             (size,) = struct.unpack("<I", head[4:8])
             # 0 and the largest number are left by recorders that could not know the size.
             if size not in (0, 0xFFFFFFFF):
-                promised = 8 + size
+                # Without the 8 bytes of the header, which some writers count in.
+                promised = size
         elif head[:4] == _EBML_HEADER:
             promised = _matroska_extent(file, num_bytes)
     # RIFF chunks are padded to even lengths, which some writers forget for the last one.
     if promised > num_bytes + 1:
         raise InputError(
-            f"{path} is cut off: it should have {promised} bytes and has {num_bytes}; copy or "
-            "download it again"
+            f"{path} is cut off: it should have {promised} bytes or more and has {num_bytes}; copy "
+            "or download it again"
         )
 
 
@@ -64,7 +66,7 @@ def _mp4_extent(file: BinaryIO, num_bytes: int) -> tuple[int, bool]:
             size = num_bytes - position
         if kind in (b"moov", b"moof"):
             has_index = True
-        elif kind not in _MP4_FIRST_BOXES and not kind.isalnum():
+        elif kind not in _MP4_FIRST_BOXES | _MP4_LATER_BOXES:
             # What follows the last box is not ours to judge.
             return position, has_index
         if size < 8:
