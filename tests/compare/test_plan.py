@@ -6,6 +6,7 @@ import pytest
 
 from kinema.compare import Plan, clip_references, open_prompts, travelling_references
 from kinema.errors import InputError
+from kinema.peers import method_named
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,22 @@ from kinema.errors import InputError
 def test_numbers_out_of_range_are_refused(changes: dict[str, float], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         Plan(travelling_references(1), open_prompts(1), **changes)
+
+
+def test_dmt_is_learned_for_the_steps_that_it_will_be_sampled_in() -> None:
+    plan = Plan(travelling_references(1), open_prompts(1), methods=("kinema", "dmt"), num_steps=10)
+    settings = plan.settings_of("dmt")
+    assert (settings.sampling_steps, settings.guided_steps) == (10, 4)
+    assert (
+        Plan(plan.references, plan.prompts, methods=("dmt",)).settings_of("dmt")
+        == method_named("dmt").defaults
+    )
+
+
+@pytest.mark.parametrize("count", [12, 60])
+def test_prompts_are_all_different(count: int) -> None:
+    assert len(set(open_prompts(count))) == count
+    assert len(Plan(travelling_references(1), open_prompts(count)).prompts) == count
 
 
 def test_clips_of_one_name_are_told_apart(tmp_path: Path) -> None:

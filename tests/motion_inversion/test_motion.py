@@ -136,6 +136,16 @@ def test_a_preview_lies_beside_it(tmp_path: Path):
     assert (tmp_path / "car.gif").read_bytes().startswith(b"GIF8")
 
 
+def test_a_preview_of_a_faster_clip_than_a_gif_can_show(tmp_path: Path):
+    motion = _motion()
+    fast = dataclasses.replace(
+        motion, origin=dataclasses.replace(motion.origin, frames_per_second=124.0)
+    )
+    fast.save(tmp_path / "car.safetensors", preview=torch.rand(5, 3, 16, 16))
+    assert (tmp_path / "car.gif").read_bytes().startswith(b"GIF8")
+    assert Motion.load(tmp_path / "car.safetensors").origin.frames_per_second == 124.0
+
+
 @pytest.mark.parametrize("form", ["full", "low-rank", "none"])
 def test_arithmetic_is_that_of_the_embeddings(form: str):
     a, b = _motion(value=form), _motion(seed=1, value=form)

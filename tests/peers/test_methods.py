@@ -10,6 +10,7 @@ import torch
 from kinema.errors import InputError
 from kinema.motion_inversion import Motion, generate
 from kinema.peers import METHODS, Learned, is_learned, load, method_named
+from kinema.peers.training import learning
 from tests.motion_inversion.clip import PROMPT, moving_square
 from tests.peers.quick import (
     NUM_FRAMES,
@@ -188,6 +189,42 @@ def test_half_precision_models_are_learned_on(dtype: torch.dtype, untrained_weig
             # Finer than the model's own numbers, as small steps have to be.
             assert not torch.equal(tensor, tensor.to(dtype).float())
         assert video_by(method, pipe, learned).isfinite().all()
+
+
+def test_a_step_in_half_precision_sees_what_the_step_before_has_learned(untrained_weights: Path):
+    from kinema.sprites import animatediff
+
+    settings = QUICK["vmc"]
+    task = task_on(animatediff(weights=untrained_weights, dtype=torch.bfloat16), settings)
+    layer, ones = torch.nn.Linear(4, 4), torch.ones(1, 4)
+    with learning(task, settings):
+        before = layer(ones)
+        with torch.no_grad():
+            layer.weight.add_(1)
+        torch.testing.assert_close(layer(ones), before + 4, atol=0.05, rtol=0)
+
+
+def test_no_negative_prompt_is_the_pipelines_own(
+    pipelines: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    """Latte's is "", and it takes no None in its place."""
+    seen: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "kinema.peers.methods.generate_with_motion",
+        lambda *_, **arguments: seen.append(arguments),
+    )
+    pipe = pipelines["animatediff"]
+    motion = learned_by("kinema", pipe)
+    video_by("kinema", pipe, motion)
+    video_by("kinema", pipe, motion, negative_prompt="blur")
+    assert "negative_prompt" not in seen[0]
+    assert seen[1]["negative_prompt"] == "blur"
+
+
+def test_dmt_is_steered_in_the_same_share_of_other_steps():
+    settings = METHODS["dmt"].defaults.over(25)
+    assert (settings.sampling_steps, settings.guided_steps) == (25, 10)
+    assert settings.inner_steps == METHODS["dmt"].defaults.inner_steps
 
 
 def test_every_method_is_listed_with_its_published_settings():

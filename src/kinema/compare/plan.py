@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kinema.errors import InputError
 from kinema.peers import Inversion, Method, method_named
+from kinema.peers.dmt import DmtSettings
 from kinema.sprites import Description, parse_caption, render, scenes_of
 
 PRECISIONS = ("fp32", "bf16")
@@ -122,8 +123,14 @@ class Plan:
         return list(self.seeds) if self.learn_each_seed else [self.seeds[0]]
 
     def settings_of(self, method: str) -> Any:
-        """Return the settings of a method in this comparison."""
-        return self.settings.get(method, self.method(method).defaults)
+        """Return the settings of a method in this comparison.
+
+        DMT's are of as many sampling steps as there will be: it keeps latents of the clip for each.
+        """
+        settings = self.settings.get(method, self.method(method).defaults)
+        if isinstance(settings, DmtSettings) and self.num_steps is not None:
+            return settings.over(self.num_steps)
+        return settings
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as plain values, by which a run that goes on knows its own results."""

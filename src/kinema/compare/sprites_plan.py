@@ -22,6 +22,7 @@ TRAVELLING = (
 unlike each other as can be."""
 
 _REFERENCE_SEED, _PROMPT_SEED = 30_000, 40_000
+_MOST_PROMPTS = 200
 
 
 def travelling_references(count: int = len(TRAVELLING)) -> list[Reference]:
@@ -42,12 +43,19 @@ def travelling_references(count: int = len(TRAVELLING)) -> list[Reference]:
 
 
 def open_prompts(count: int = 8) -> list[str]:
-    """Return `count` captions that say what to show and not how it moves.
+    """Return `count` different captions that say what to show and not how it moves.
 
     Raises:
-        InputError: `count` is below 1.
+        InputError: `count` is below 1 or above 200.
     """
-    if count < 1:
-        raise InputError(f"{count} prompts; give 1 or more")
+    if not 1 <= count <= _MOST_PROMPTS:
+        raise InputError(f"{count} prompts; give 1 to {_MOST_PROMPTS}")
     scenes = sample_scenes(count, seed=_PROMPT_SEED)
-    return sample_captions(scenes, seed=_PROMPT_SEED, motion_share=0.0)
+    captions = sample_captions(scenes, seed=_PROMPT_SEED, motion_share=0.0)
+    # Captions come twice by chance; others take the place of the second ones.
+    seed = _PROMPT_SEED
+    while len(captions := list(dict.fromkeys(captions))) < count:
+        seed += 1
+        scenes = sample_scenes(count - len(captions), seed=seed)
+        captions += sample_captions(scenes, seed=seed, motion_share=0.0)
+    return captions

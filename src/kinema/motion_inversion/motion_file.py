@@ -34,7 +34,7 @@ def write(
     Raises:
         InputError: the file cannot be written.
     """
-    from kinema.video import write_video
+    from kinema.video import MOST_GIF_FRAMES, write_video
 
     content = dict(tensors)
     if inverted_latents is not None:
@@ -44,7 +44,7 @@ def write(
         write_video(
             Path(path).with_suffix(".gif"),
             preview,
-            frames_per_second=origin.frames_per_second or 8,
+            frames_per_second=min(origin.frames_per_second or 8, MOST_GIF_FRAMES),
         )
 
 

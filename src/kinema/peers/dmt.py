@@ -5,7 +5,7 @@ steered. There, Adam moves the latents until their space-time features differ fr
 as the clip's do (arXiv 2311.17009).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -62,6 +62,11 @@ class DmtSettings(PeerSettings):
             "learning_rates",
         )
         object.__setattr__(self, "learning_rates", tuple(self.learning_rates))
+
+    def over(self, num_steps: int) -> "DmtSettings":
+        """The same for so many sampling steps, of which the same share is steered."""
+        guided_steps = round(self.guided_steps * num_steps / self.sampling_steps)
+        return replace(self, sampling_steps=num_steps, guided_steps=guided_steps)
 
 
 @torch.no_grad()

@@ -174,6 +174,8 @@ class Inversion:
             chosen["num_steps"] = num_steps
         if guidance is not None:
             chosen["guidance"] = guidance
+        if negative_prompt is not None:  # Latte's pipeline takes none in its place
+            chosen["negative_prompt"] = negative_prompt
         if learned.inverted_latents is None:
             chosen.pop("noise", None)
         return generate_with_motion(
@@ -182,7 +184,6 @@ class Inversion:
             motion=learned,
             seed=seed,
             progress=progress,
-            negative_prompt=negative_prompt,
             **chosen,
         )
 

@@ -68,7 +68,8 @@ def learning(task: Task, settings: TrainedSettings) -> Iterator[None]:
         torch.manual_seed(task.seed)
         stack.enter_context(torch.enable_grad())
         if dtype in _HALF:
-            stack.enter_context(torch.autocast(device.type, dtype))
+            # Its cache would hold on to the weights of the first step, in half precision.
+            stack.enter_context(torch.autocast(device.type, dtype, cache_enabled=False))
         if device.type == "cpu":
             # The flash kernel's backward pass is the slower one on a CPU.
             stack.enter_context(sdpa_kernel([SDPBackend.MATH]))

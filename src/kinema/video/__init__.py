@@ -2,7 +2,7 @@
 
 from kinema.video.clip import Clip
 from kinema.video.decode import read_video
-from kinema.video.encode import write_video
+from kinema.video.encode import MOST_GIF_FRAMES, write_video
 from kinema.video.folder import VIDEO_SUFFIXES, find_videos
 from kinema.video.images import read_images
 from kinema.video.overlay import colour_map, overlay_heat_map
@@ -12,6 +12,7 @@ from kinema.video.sampling import dense_views, strided_indices, uniform_indices
 from kinema.video.sheet import contact_sheet, write_image
 
 __all__ = [
+    "MOST_GIF_FRAMES",
     "VIDEO_SUFFIXES",
     "Clip",
     "VideoInfo",

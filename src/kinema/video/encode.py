@@ -20,8 +20,8 @@ from kinema.video.palette import nearest_colours, shared_palette
 from kinema.video.pixels import as_bytes, checked_video
 
 _SUFFIXES = (".mp4", ".gif")
-# GIF counts in hundredths of a second.
-_GIF_TICKS_PER_SECOND = 100
+# A second; GIF counts in hundredths of it.
+MOST_GIF_FRAMES = 100
 
 
 def write_video(
@@ -56,10 +56,10 @@ def write_video(
     if not 0 <= quality <= 51:
         raise InputError(f"quality is {quality}, expected 0 (best) to 51")
     rate = Fraction(frames_per_second).limit_denominator(1001)
-    if rate <= 0 or (suffix == ".gif" and rate > _GIF_TICKS_PER_SECOND):
+    if rate <= 0 or (suffix == ".gif" and rate > MOST_GIF_FRAMES):
         raise InputError(
             f"frames_per_second is {frames_per_second}, expected 0.001 or more, and at most "
-            f"{_GIF_TICKS_PER_SECOND} in a GIF"
+            f"{MOST_GIF_FRAMES} in a GIF"
         )
     if path.is_dir():
         raise InputError(f"{path} is a folder, expected the name of a file to write")
@@ -104,7 +104,7 @@ def _write_mp4(path: Path, video: Tensor, rate: Fraction, quality: int) -> None:
 
 def _write_gif(path: Path, video: Tensor, rate: Fraction) -> None:
     palette = shared_palette(video)
-    time_base = Fraction(1, _GIF_TICKS_PER_SECOND)
+    time_base = Fraction(1, MOST_GIF_FRAMES)
     with av.open(f"file:{path}", "w", format="gif") as output:
         stream = output.add_stream("gif", rate=rate)
         stream.height, stream.width = video.shape[-2:]
@@ -114,7 +114,7 @@ def _write_gif(path: Path, video: Tensor, rate: Fraction) -> None:
             pixels: Any = (nearest_colours(picture, palette), palette.argb)
             frame = VideoFrame.from_ndarray(pixels, format="pal8")
             # Rounding the time, not the delay, keeps the whole at its length.
-            frame.pts = round(index * _GIF_TICKS_PER_SECOND / rate)
+            frame.pts = round(index * MOST_GIF_FRAMES / rate)
             frame.time_base = time_base
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
