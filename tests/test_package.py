@@ -83,12 +83,12 @@ def commands_of_numbers() -> list[list[str]]:
 
 def test_the_commands_of_the_numbers_are_whole() -> None:
     commands = commands_of_numbers()
-    study = "benchmarks/studies/ut_interaction.py"
+    studies = [f"benchmarks/studies/{name}.py" for name in ("ut_interaction", "sprites_actions")]
     # Options of all studies are in one file.
     files = {
         "benchmarks/ablations.py": [],
         "benchmarks/loader.py": [],
-        study: ["benchmarks/studies/study.py"],
+        **{study: ["benchmarks/studies/study.py"] for study in studies},
     }
     assert {name for name, *_ in commands} == {"kinema", *files}
     for name, *options in commands:

@@ -1,7 +1,8 @@
 """A study: its arguments, and running those of its cells that are not finished.
 
 A study is killed and started again at will: finished cells are not run again, an unfinished one
-goes on from its checkpoint. Several processes may share a study (`--share 1/2`, `--share 2/2`).
+goes on from its checkpoint. Several processes may share a study (`--share 1/2`, `--share 2/2`);
+each trains the starts that are not there, so let one finish them before the next begins.
 With `--drawn`, and on a GPU, clips are decoded once for all runs (`side_by_side`); an unfinished
 run then begins anew. Where the folder is not at hand any more, `--known TABLE.json` has what it
 had.
@@ -59,8 +60,9 @@ def run_study(
     if arguments.device == "cuda" or arguments.drawn:
         from side_by_side import run_side_by_side
 
+        # A start may be one of the cells, too.
         run_side_by_side(
-            [*starts, *mine],
+            list({cell.name: cell for cell in [*starts, *mine]}.values()),
             arguments.folder,
             data=data,
             device=arguments.device,

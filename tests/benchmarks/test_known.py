@@ -79,6 +79,21 @@ def test_a_table_makes_the_same_table_again(studies: Any, tmp_path: Path) -> Non
     assert "losses" not in before["runs"][0]
 
 
+def test_a_start_that_is_a_cell_too_is_run_once(
+    studies: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        studies("side_by_side"), "run_side_by_side", lambda cells, *_, **__: asked.extend(cells)
+    )
+    cells = cells_of(studies)
+    arguments = SimpleNamespace(
+        folder=tmp_path, share="1/1", threads=1, device="cpu", drawn=True, known=[], processes=1
+    )
+    studies("study").run_study(cells, arguments, data=None, starts=cells[4:])
+    assert [cell.name for cell in asked] == ["start_0", *(cell.name for cell in cells[:4])]
+
+
 def test_only_runs_of_the_same_recipe_are_known(studies: Any, tmp_path: Path) -> None:
     table = table_of(studies, cells_of(studies), tmp_path / "before")
     known = studies("known")

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,21 @@ def test_what_is_no_pipeline_is_refused(tmp_path: Path):
         load_pipeline("sprites", adapter="some/adapter", device="cpu")
     with pytest.raises(InputError, match="device is 'abacus'"):
         load_pipeline("sprites", device="abacus")
+    for device in ("meta", "xpu"):
+        with pytest.raises(InputError, match=f"device is {device}; expected cpu, cuda or mps"):
+            load_pipeline("sprites", device=device)
+    with pytest.raises(InputError, match=r"device is cuda:99, but .* to be seen"):
+        load_pipeline("sprites", device="cuda:99")
+
+
+@pytest.mark.parametrize("damage", ["a file cut off", "a class that is not known"])
+def test_a_damaged_pipeline_is_refused(damage: str, image_pipeline: Path, tmp_path: Path):
+    shutil.copytree(image_pipeline, tmp_path, dirs_exist_ok=True)
+    if damage == "a file cut off":
+        weights = tmp_path / "text_encoder" / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:1000])
+    else:
+        index = tmp_path / "model_index.json"
+        index.write_text(index.read_text().replace("StableDiffusionPipeline", "NoSuchPipeline"))
+    with pytest.raises(InputError, match="no pipeline could be loaded from"):
+        load_pipeline(tmp_path, device="cpu")

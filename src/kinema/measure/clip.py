@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor
 
 from kinema.errors import InputError
@@ -46,7 +47,7 @@ class ClipEmbedder:
             model = AutoModel.from_pretrained(source)
             processor = AutoProcessor.from_pretrained(source)
         # A missing folder, a hub out of reach and an id no one has are all OSErrors there.
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, AttributeError, ImportError, SafetensorError) as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
             raise InputError(
                 f"no CLIP could be loaded from {source!r} ({reason}); give the id of one on the "

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from kinema.errors import InputError
 
@@ -60,8 +61,8 @@ def load_pipeline(
                 steps_offset=1,
             )
     # A missing folder, a hub out of reach and an id that no one has are all OSErrors there; parts
-    # that do not make a pipeline are ValueErrors.
-    except (OSError, ValueError) as error:
+    # that do not make a pipeline are ValueErrors, and unknown classes AttributeErrors.
+    except (OSError, ValueError, AttributeError, ImportError, SafetensorError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
         raise InputError(
             f"no pipeline could be loaded from {str(model)!r} ({reason}); give "
@@ -76,7 +77,15 @@ def _device(device: str | torch.device | None) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise InputError(f"device is {device!r}; expected cpu or cuda") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device is {device}, but no GPU is to be seen; use cpu")
+        raise InputError(f"device is {device!r}; expected cpu, cuda or mps") from error
+    number = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if chosen.type not in number:
+        raise InputError(f"device is {device}; expected cpu, cuda or mps")
+    if (chosen.index or 0) >= number[chosen.type]:
+        there = f"{number['cuda'] or 'no'} GPU{'s' * (number['cuda'] > 1)}"
+        raise InputError(f"device is {device}, but {there} is to be seen; use cpu")
     return chosen
