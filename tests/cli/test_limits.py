@@ -23,6 +23,12 @@ LONG = "9" * 23
         (["generate", PROMPT, "--seed", LONG], ("--seed is 999", "from 0 to")),
         (["generate", PROMPT, "--seed", str(2**64 - 1), "--seeds", "2"], ("--seed is 1844",)),
         (["generate", PROMPT, "--frames", "0"], ("--frames is 0",)),
+        (["generate", PROMPT, "--size", "wide"], ("--size is 'wide'", "such as 320x576")),
+        (["invert", "x.mp4", "--prompt", PROMPT, "--size", "0x64"], ("--size is '0x64'",)),
+        (
+            ["invert", "x.mp4", "--prompt", PROMPT, "--method", "vmc", "--size", "64"],
+            ("--size is '64'",),
+        ),
         (["generate", PROMPT, "--value", "bogus"], ("--value is for motions", "--motion")),
         (["generate", PROMPT, "--window", "0", "0.5"], ("--window is for motions",)),
         (["generate", PROMPT, "--value-strength", "2"], ("--value-strength is for motions",)),

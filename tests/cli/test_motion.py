@@ -75,6 +75,23 @@ def test_the_same_command_again_makes_the_same_pixels(
         assert sheet.height > 3 * 128
 
 
+def test_a_motion_is_learned_and_shown_in_the_size_asked_for(
+    kinema: Run, reference: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "wide.safetensors"
+    result = kinema(
+        "invert", reference, "--prompt", PROMPT, "--size", "32x64", "--attend", "-o", path, *QUICK
+    )
+    assert result.returncode == 0, result.stderr
+    assert probe(path.with_suffix(".gif")).height == 32
+    for name, options, height in (("its", (), 32), ("other", ("--size", "64x64"), 64)):
+        out = tmp_path / name
+        result = kinema("generate", PROMPT, "--motion", path, "--steps", 1, *options, "-o", out)
+        assert result.returncode == 0, result.stderr
+        made = probe(out / "seed-0.mp4")
+        assert (made.height, made.width) == (height, 64)
+
+
 def test_strength_and_weights_reach_the_pixels(kinema: Run, learned: Path, tmp_path: Path) -> None:
     def pixels(name: str, *options: object) -> dict[str, str]:
         result = kinema("generate", PROMPT, "--steps", 2, "-o", tmp_path / name, *options)

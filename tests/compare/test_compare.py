@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from statistics import stdev
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -380,7 +381,7 @@ def test_bad_input_is_one_sentence(
 
 
 def test_clips_are_compared_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    clip = tmp_path / "left.mp4"
+    clip = tmp_path / "50% left #2.mp4"
     scenes = scenes_of(["a large red star on a textured background, moving left"], seed=1)
     write_video(clip, render(scenes).video[0], frames_per_second=8)
     command = ["compare", "--reference", str(clip), "a star", "--prompt", "a ring"]
@@ -388,4 +389,9 @@ def test_clips_are_compared_by_command(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "motion_fidelity" in printed
-    assert (tmp_path / "out" / "index.html").exists()
+    page = (tmp_path / "out" / "index.html").read_text()
+    sources = re.findall(r'<video src="([^"]+)"', page)
+    assert len(sources) == 2
+    # A browser would end an address at a # and take 50%20 for a blank.
+    assert all("#" not in source for source in sources)
+    assert all((tmp_path / "out" / unquote(source)).exists() for source in sources)

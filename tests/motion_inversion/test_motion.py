@@ -589,6 +589,10 @@ def test_the_hub_gets_the_file_and_a_card(tmp_path: Path, monkeypatch: Any):
     assert motion.push_to_hub("someone/car-turn") == "https://hub/someone/car-turn"
     assert sorted(uploaded) == ["README.md", "motion.safetensors"]
     assert b"base_model: some/model" in uploaded["README.md"]
+    here = dataclasses.replace(motion.origin, model_id=str(tmp_path))
+    dataclasses.replace(motion, origin=here).push_to_hub("someone/car-turn")
+    assert b"base_model" not in uploaded["README.md"]
+    motion.push_to_hub("someone/car-turn")
     (tmp_path / "motion.safetensors").write_bytes(uploaded["motion.safetensors"])
     assert _same(Motion.from_pretrained(tmp_path), motion)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kinema.cli.invert import add_model, pipeline_of
-from kinema.cli.limits import check_frames, check_seeds, check_steps
+from kinema.cli.limits import check_frames, check_seeds, check_steps, size_of
 from kinema.errors import InputError
 
 _EMBEDDED_GUIDANCE = 5.0
@@ -26,6 +26,7 @@ _USAGE = {
     "noise": "none",
     "noise_share": 0.5,
     "frames": None,
+    "size": None,
 }
 # What of it says nothing where there is no motion.
 _OF_MOTIONS = ("strength", "query_key", "value", "value_strength", "window", "branch")
@@ -74,6 +75,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument("--guidance", type=float, help="towards the prompt (the pipeline's own)")
     command.add_argument("--negative-prompt", help="what not to show")
     command.add_argument("--frames", type=int, metavar="N", help="length (the motion's)")
+    command.add_argument("--size", metavar="HxW", help="in pixels (the motion's, or the model's)")
     command.add_argument(
         "--reference", type=Path, metavar="VIDEO", help="for the sheet (FILE's gif, if there)"
     )
@@ -92,6 +94,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--seeds is {arguments.seeds}; give 1 or more")
     check_seeds(arguments.seed, arguments.seeds)
     check_frames(arguments.frames)
+    size_of(arguments.size)
     if not arguments.motion and (name := _changed(arguments, _OF_MOTIONS)):
         raise InputError(
             f"--{name} is for motions, and none is given; give --motion, or leave it out"
@@ -161,6 +164,7 @@ def _maker(
         "noise": arguments.noise,
         "noise_share": arguments.noise_share,
         "num_frames": arguments.frames,
+        "size": size_of(arguments.size),
         "strength": arguments.strength,
         "query_key": arguments.query_key,
         "value": arguments.value,

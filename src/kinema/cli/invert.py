@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from kinema.cli.limits import check_frames, check_seeds
+from kinema.cli.limits import check_frames, check_seeds, size_of
 from kinema.errors import InputError
 
 _OURS = "kinema"
@@ -43,6 +43,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     for name, (kind, metavar, text) in _SETTINGS.items():
         command.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=text)
     command.add_argument("--frames", type=int, metavar="N", help="to take from the clip, at most")
+    command.add_argument(
+        "--size", metavar="HxW", help="height and width of the videos, in pixels (the model's own)"
+    )
     command.add_argument(
         "--attend",
         action="store_true",
@@ -85,6 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"the output is {output}; expected a name that ends in .safetensors")
     check_seeds(arguments.seed)
     check_frames(arguments.frames)
+    size_of(arguments.size)
     if arguments.method != _OURS:
         _run_peer(arguments)
         return
@@ -102,6 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
             seed=arguments.seed,
             settings=settings,
             num_frames=arguments.frames,
+            size=size_of(arguments.size),
             attention=_attention(arguments, pipe) if arguments.attend else None,
             resume_from=checkpoint if checkpoint.exists() else None,
             checkpoint=checkpoint,
@@ -143,6 +148,7 @@ def _run_peer(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         settings=settings,
         num_frames=arguments.frames,
+        size=size_of(arguments.size),
     )
     learned.save(output, preview=None if arguments.no_preview else _reference(arguments, pipe))
     print(f"{learned!r}")
@@ -166,7 +172,8 @@ def _reference(arguments: argparse.Namespace, pipe: Any) -> Any:
     """The clip as the model sees it, `(T, 3, H, W)` in [0, 1]."""
     from kinema.motion_inversion import fitted_reference
 
-    return fitted_reference(pipe, arguments.video, num_frames=arguments.frames).video
+    size = size_of(arguments.size)
+    return fitted_reference(pipe, arguments.video, num_frames=arguments.frames, size=size).video
 
 
 def _attention(arguments: argparse.Namespace, pipe: Any) -> Any:

@@ -1,5 +1,6 @@
 """Numbers of the command line that the libraries below would refuse with a traceback."""
 
+import re
 from typing import Any
 
 from kinema.errors import InputError
@@ -26,6 +27,20 @@ def check_frames(count: int | None) -> None:
     """
     if count is not None and count < 1:
         raise InputError(f"--frames is {count}; give 2 or more, or leave it out")
+
+
+def size_of(text: str | None) -> tuple[int, int] | None:
+    """Read a size such as "320x576", height and width in pixels; None stays None.
+
+    Raises:
+        InputError: it is not of that form.
+    """
+    if text is None:
+        return None
+    sides = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if sides is None:
+        raise InputError(f"--size is {text!r}; give height and width in pixels, such as 320x576")
+    return int(sides[1]), int(sides[2])
 
 
 def check_steps(pipe: Any, count: int | None) -> None:

@@ -30,6 +30,7 @@ def write_page(
         videos: entries of `results.jsonl`.
         scorer: by which they were scored.
     """
+    points = _points(summary["rows"], scorer)
     shown = {(v["method"], v["reference"], v["prompt"], v["seed"]): v for v in videos}
     return write_template(
         folder / PAGE,
@@ -39,7 +40,8 @@ def write_page(
         summary=summary,
         scored_by=_in_words(summary["scorer"]),
         scores=figures_of(summary["rows"]),
-        points=_points(summary["rows"], scorer),
+        points=points,
+        below=-min([0.0, *(point["y"] for point in points)]),
         motion=scorer.motion,
         appearance=scorer.appearance,
         first_seed=plan.seeds[0],

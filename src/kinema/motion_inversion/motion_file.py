@@ -1,5 +1,6 @@
 """Motions in files: one safetensors file each, with where it came from in its header."""
 
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,7 +99,10 @@ def download(source: str | Path, *, revision: str | None, token: str | None) -> 
 
 def _card(motion: "Motion", repo_id: str) -> str:
     origin = motion.origin
-    base = f"\nbase_model: {origin.model_id}" if origin.model_id else ""
+    # The hub refuses a card that names a folder of this disk.
+    is_id = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", origin.model_id or "")
+    named = is_id and not Path(is_id[0]).exists()
+    base = f"\nbase_model: {origin.model_id}" if named else ""
     return f"""---
 library_name: kinema
 tags: [motion, text-to-video]{base}
