@@ -117,7 +117,7 @@ def taken_dataset_argument(folder: Path) -> tuple[list[object], tuple[str, ...]]
 
 def words_for_a_number(folder: Path) -> tuple[list[object], tuple[str, ...]]:
     setting = ("--set", "dataset_arguments.num_clips=many")
-    return ["finetune", "sprites-x3d", *setting], ("many", "sprites_actions")
+    return ["finetune", "sprites-x3d", *setting], ("num_clips is many", "whole number")
 
 
 def a_word_for_classes(folder: Path) -> tuple[list[object], tuple[str, ...]]:
