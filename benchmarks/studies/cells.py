@@ -66,7 +66,7 @@ def with_front_end(recipe: Recipe, name: str) -> Recipe:
     """Return the recipe with a front end by its name here.
 
     "prompt, lambda 1" sets the penalty; "dark prompt, lambda 1" has attention of .02 at rest to
-    begin with, where a prompt has one half.
+    begin with, whatever the recipe has.
     """
     front_end, _, penalty = name.partition(", lambda ")
     made = replace(recipe, front_end=_FRONT_ENDS.get(front_end, front_end))

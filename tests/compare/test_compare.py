@@ -27,6 +27,7 @@ from kinema.compare import (
     sprites_references,
     travelling_references,
 )
+from kinema.compare.page import write_page
 from kinema.errors import InputError
 from kinema.peers import Inversion, VmcSettings
 from kinema.sprites import parse_caption, render, scenes_of
@@ -378,6 +379,17 @@ def test_bad_input_is_one_sentence(
     assert sentence in error
     assert error.count("\n") == 1
     assert not output.exists()
+
+
+def test_a_method_that_moves_the_other_way_stays_in_the_picture(
+    finished: Path, tmp_path: Path
+) -> None:
+    summary = json.loads((finished / "comparison.json").read_text())
+    summary["rows"][0]["displacement_cosine"]["mean"] = -0.75
+    page = write_page(tmp_path, plan_of(), summary, results(finished), SpriteScorer()).read_text()
+    (height,) = re.findall(r'viewBox="-60 -20 480 ([\d.]+)"', page)
+    lowest = max(float(place) for place in re.findall(r'cy="([\d.]+)"', page))
+    assert lowest == 320 * 1.75 < float(height) - 60
 
 
 def test_clips_are_compared_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

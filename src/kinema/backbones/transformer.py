@@ -13,7 +13,7 @@ from torch import nn
 
 from kinema.backbones.facts import FACTS
 from kinema.backbones.resize import set_num_frames, set_size
-from kinema.backbones.weights import first_line, load_weights, say_head_is_fresh
+from kinema.backbones.weights import in_one_line, load_weights, say_head_is_fresh
 from kinema.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -217,7 +217,7 @@ def _config(family: str, fields: dict[str, Any]) -> Any:
     try:
         return AutoConfig.for_model(family, **fields)
     except Exception as error:
-        raise InputError(f"{family} cannot have these sizes: {first_line(error)}") from error
+        raise InputError(f"{family} cannot have these sizes: {in_one_line(error)}") from error
 
 
 def _check(config: Any, **sizes: int) -> None:
@@ -280,6 +280,6 @@ def _read(library_class: Any, source: str | Path, **settings: Any) -> Any:
     # transformers, the hub and two file formats fail in a dozen ways.
     except Exception as error:
         raise InputError(
-            f"cannot load {source} ({first_line(error)}); expected a folder of save_pretrained "
+            f"cannot load {source} ({in_one_line(error)}); expected a folder of save_pretrained "
             "or the id of a video classifier on the Hugging Face hub"
         ) from error

@@ -109,7 +109,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     # them.
     except Exception as error:
         raise InputError(
-            f"{path} is no file of weights ({first_line(error)}); expected safetensors, or a "
+            f"{path} is no file of weights ({in_one_line(error)}); expected safetensors, or a "
             "state dict written by torch.save"
         ) from error
     state = content.get("model_state", content) if isinstance(content, dict) else None
@@ -145,7 +145,7 @@ def _check_same(state: dict[str, Tensor], own: dict[str, Tensor], path: Path) ->
             )
 
 
-def first_line(error: Exception) -> str:
-    """What an exception says, shortened to one line, or two where the first announces the next."""
+def in_one_line(error: Exception) -> str:
+    """What an exception says first, with the line that it announces by a colon."""
     first, *others = (str(error).strip() or type(error).__name__).splitlines()
     return f"{first} {others[0].strip()}" if others and first.endswith(":") else first

@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--seeds is {arguments.seeds}; give 1 or more")
     check_seeds(arguments.seed, arguments.seeds)
     check_frames(arguments.frames)
-    size_of(arguments.size)
+    arguments.size = size_of(arguments.size)
     if not arguments.motion and (name := _changed(arguments, _OF_MOTIONS)):
         raise InputError(
             f"--{name} is for motions, and none is given; give --motion, or leave it out"
@@ -164,7 +164,7 @@ def _maker(
         "noise": arguments.noise,
         "noise_share": arguments.noise_share,
         "num_frames": arguments.frames,
-        "size": size_of(arguments.size),
+        "size": arguments.size,
         "strength": arguments.strength,
         "query_key": arguments.query_key,
         "value": arguments.value,

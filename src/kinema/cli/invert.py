@@ -66,7 +66,7 @@ def add_model(command: argparse.ArgumentParser) -> None:
         help="sprites or sprites-animatediff (embedded), a hub id, or a folder (sprites)",
     )
     command.add_argument("--adapter", help="AnimateDiff's motion adapter, where --model is images")
-    command.add_argument("--device", help="cpu or cuda (a GPU where there is one)")
+    command.add_argument("--device", help="cpu, cuda or mps (cuda where it is there)")
 
 
 def pipeline_of(arguments: argparse.Namespace) -> Any:
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"the output is {output}; expected a name that ends in .safetensors")
     check_seeds(arguments.seed)
     check_frames(arguments.frames)
-    size_of(arguments.size)
+    arguments.size = size_of(arguments.size)
     if arguments.method != _OURS:
         _run_peer(arguments)
         return
@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
             seed=arguments.seed,
             settings=settings,
             num_frames=arguments.frames,
-            size=size_of(arguments.size),
+            size=arguments.size,
             attention=_attention(arguments, pipe) if arguments.attend else None,
             resume_from=checkpoint if checkpoint.exists() else None,
             checkpoint=checkpoint,
@@ -148,7 +148,7 @@ def _run_peer(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         settings=settings,
         num_frames=arguments.frames,
-        size=size_of(arguments.size),
+        size=arguments.size,
     )
     learned.save(output, preview=None if arguments.no_preview else _reference(arguments, pipe))
     print(f"{learned!r}")
@@ -172,8 +172,9 @@ def _reference(arguments: argparse.Namespace, pipe: Any) -> Any:
     """The clip as the model sees it, `(T, 3, H, W)` in [0, 1]."""
     from kinema.motion_inversion import fitted_reference
 
-    size = size_of(arguments.size)
-    return fitted_reference(pipe, arguments.video, num_frames=arguments.frames, size=size).video
+    return fitted_reference(
+        pipe, arguments.video, num_frames=arguments.frames, size=arguments.size
+    ).video
 
 
 def _attention(arguments: argparse.Namespace, pipe: Any) -> Any:

@@ -86,6 +86,8 @@ def _device(device: str | torch.device | None) -> torch.device:
     if chosen.type not in number:
         raise InputError(f"device is {device}; expected cpu, cuda or mps")
     if (chosen.index or 0) >= number[chosen.type]:
-        there = f"{number['cuda'] or 'no'} GPU{'s' * (number['cuda'] > 1)}"
-        raise InputError(f"device is {device}, but {there} is to be seen; use cpu")
+        raise InputError(
+            f"device is {device}, and the number of {chosen.type} devices to be seen is "
+            f"{number[chosen.type]}; use cpu"
+        )
     return chosen

@@ -64,7 +64,7 @@ class DmtSettings(PeerSettings):
         object.__setattr__(self, "learning_rates", tuple(self.learning_rates))
 
     def over(self, num_steps: int) -> "DmtSettings":
-        """The same for so many sampling steps, of which the same share is steered."""
+        """The same for another number of sampling steps, the same share of them steered."""
         guided_steps = round(self.guided_steps * num_steps / self.sampling_steps)
         return replace(self, sampling_steps=num_steps, guided_steps=guided_steps)
 

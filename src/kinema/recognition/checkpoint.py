@@ -32,15 +32,13 @@ class Progress:
     recipe: settings of the run.
     num_processes: that trained it together.
     num_clips: it trains on.
-    classes: their names, in the order of the labels.
-    clips: a digest of which clips these are, see `Source.digest`.
+    clips: a digest of which ones these are, see `Source.digest`.
     """
 
     step: int
     recipe: dict[str, Any]
     num_processes: int
     num_clips: int
-    classes: list[str]
     clips: str
 
 
@@ -111,7 +109,7 @@ def _check_same(path: Path, before: Progress, now: Progress) -> None:
             + ", ".join(f"{name} {there.get(name)!r}, now {here.get(name)!r}" for name in differing)
             + "); give that recipe or another folder"
         )
-    for name in ("num_processes", "num_clips", "classes"):
+    for name in ("num_processes", "num_clips"):
         if getattr(before, name) != getattr(now, name):
             raise InputError(
                 f"{path} was made with {name} {getattr(before, name)}, now it is "
@@ -119,6 +117,6 @@ def _check_same(path: Path, before: Progress, now: Progress) -> None:
             )
     if before.clips != now.clips:
         raise InputError(
-            f"{path} was made with {before.num_clips} other clips or labels; go on with the same, "
-            "or give another folder"
+            f"{path} was made with {before.num_clips} other clips or other classes; go on with the "
+            "same, or give another folder"
         )

@@ -59,10 +59,10 @@ class Source:
         return str(index) if self.clips is None else self.clips.clips[index].name
 
     def digest(self) -> str:
-        """Tell clips by their names and labels; "" for sprites, of which the recipe tells all."""
+        """Tell clips and classes by their names; "" for sprites, of which the recipe tells all."""
         if self.clips is None:
             return ""
-        told = [[clip.name, clip.label] for clip in self.clips.clips]
+        told = [self.classes, [[clip.name, clip.label] for clip in self.clips.clips]]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def dataset(self, front_end: FrontEnd) -> ClipDataset:

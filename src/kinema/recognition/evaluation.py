@@ -145,9 +145,7 @@ def score_together(
     part = predict(
         model,
         clips,
-        batch_size=max(1, recipe.batch_size // recipe.num_test_views),
-        num_workers=recipe.num_workers,
-        precision=recipe.precision,
+        **_reading(recipe),
         process=accelerator.process_index,
         num_processes=accelerator.num_processes,
     )
@@ -214,14 +212,7 @@ def evaluate(
     if device != "cpu" and torch.cuda.is_available():
         model.cuda()
     clips = test.dataset(model.prompt)
-    prediction = predict(
-        model,
-        clips,
-        batch_size=max(1, recipe.batch_size // recipe.num_test_views),
-        num_workers=recipe.num_workers,
-        precision=recipe.precision,
-        progress=progress,
-    )
+    prediction = predict(model, clips, **_reading(recipe), progress=progress)
     return Evaluation(
         run=run,
         classes=run.classes,
@@ -268,6 +259,15 @@ def write_evaluation(evaluation: Evaluation, folder: str | Path) -> None:
         (temporary / EVALUATION).write_text(content + "\n")
         (temporary / PREDICTIONS).write_text("".join(json.dumps(line) + "\n" for line in lines))
         draw_confusion(temporary / CONFUSION, evaluation.scores.confusion, classes)
+
+
+def _reading(recipe: Recipe) -> dict[str, Any]:
+    """How a run reads its test clips, as arguments of `predict`."""
+    return {
+        "batch_size": max(1, recipe.batch_size // recipe.num_test_views),
+        "num_workers": recipe.num_workers,
+        "precision": recipe.precision,
+    }
 
 
 def _some(classes: Sequence[str]) -> str:

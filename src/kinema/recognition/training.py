@@ -291,7 +291,6 @@ class _FineTuning:
             recipe=self.recipe.as_dict(),
             num_processes=self.accelerator.num_processes,
             num_clips=len(self.clips),
-            classes=list(self.classes),
             clips=self.digest,
         )
 
