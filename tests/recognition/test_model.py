@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from kinema.backbones import backbone, transformer
+from kinema.datasets import Clip, ClipList
 from kinema.errors import InputError
 from kinema.motion_prompt import AttentionMaps, FrameDifference, MaxExp, MotionPrompt, PlainFrames
 from kinema.recognition import (
@@ -22,7 +23,7 @@ from kinema.recognition import (
     read_run,
     save_weights,
 )
-from kinema.recognition.data import find_clips
+from kinema.recognition.data import Source, find_clips
 from kinema.recognition.model import check_batch_norm
 from tests.recognition.tiny import CONVOLUTIONAL, TRANSFORMER
 
@@ -258,3 +259,13 @@ def test_one_clip_is_no_batch_for_a_batch_norm_that_learns() -> None:
     check_batch_norm(new_model(TRANSFORMER, num_classes=3), batch_size=1)
     frozen = new_model(replace(CONVOLUTIONAL, trains="prompt+head"), num_classes=3)
     check_batch_norm(frozen, batch_size=1)
+
+
+def test_clips_are_told_by_their_names_labels_and_classes() -> None:
+    def digest(*, name: str = "a", label: int = 0, classes: tuple[str, ...] = ("x", "y")) -> str:
+        clips = ClipList("d", classes, (Clip(Path("a.mp4"), label, name),))
+        return Source(classes, clips, TRANSFORMER, training=True).digest()
+
+    told = [digest(), digest(name="b"), digest(label=1), digest(classes=("x", "z"))]
+    assert len(set(told)) == 4
+    assert digest() == told[0]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -60,15 +61,25 @@ def command(recipe: Recipe, folder: Path, *options: str) -> list[str]:
 
 
 def signal_to_all(arguments: list[str], number: int, folder: Path) -> None:
-    """Send a signal to a run and its readers after three steps; it leaves its checkpoint."""
+    """Send a signal to a run's readers, who do not heed it, then to all; it leaves a checkpoint."""
     process = subprocess.Popen(
         [sys.executable, *arguments], start_new_session=True, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 100
-    while len(read_lines(folder / "metrics.jsonl")) < 3:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+
+    def wait_for(num_steps: int) -> None:
+        deadline = time.monotonic() + 100
+        while len(read_lines(folder / "metrics.jsonl")) < num_steps:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    wait_for(3)
+    readers = psutil.Process(process.pid).children()
+    assert readers
+    for reader in readers:
+        reader.send_signal(number)
+    # More than what they had read ahead.
+    wait_for(len(read_lines(folder / "metrics.jsonl")) + 20)
     os.killpg(process.pid, number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
