@@ -68,7 +68,7 @@ def test_what_is_no_pipeline_is_refused(tmp_path: Path):
     for device in ("meta", "xpu"):
         with pytest.raises(InputError, match=f"device is {device}; expected cpu, cuda or mps"):
             load_pipeline("sprites", device=device)
-    with pytest.raises(InputError, match="device is cuda:99, and the number of cuda"):
+    with pytest.raises(InputError, match="device is cuda:99, and the number of such GPUs"):
         load_pipeline("sprites", device="cuda:99")
 
 

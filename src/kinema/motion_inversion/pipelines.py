@@ -87,7 +87,7 @@ def _device(device: str | torch.device | None) -> torch.device:
         raise InputError(f"device is {device}; expected cpu, cuda or mps")
     if (chosen.index or 0) >= number[chosen.type]:
         raise InputError(
-            f"device is {device}, and the number of {chosen.type} devices to be seen is "
-            f"{number[chosen.type]}; use cpu"
+            f"device is {device}, and the number of such GPUs to be seen is {number[chosen.type]}; "
+            "use cpu"
         )
     return chosen
