@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FRAME_SIZE = 64
 NUM_FRAMES = 16
+MAX_FRAMES = 32
+"""For which the motion adapter has positions."""
 LATENT_CHANNELS = 6
 LATENT_SIZE = 8
 TEXT_WIDTH = 96
@@ -108,9 +110,9 @@ def new_motion_adapter() -> "MotionAdapter":
     adapter = MotionAdapter(
         block_out_channels=_UNET_CHANNELS,
         motion_layers_per_block=1,
+        motion_max_seq_length=MAX_FRAMES,
         motion_num_attention_heads=_MOTION_HEADS,
         motion_norm_num_groups=16,
-        motion_max_seq_length=32,
     )
     with torch.no_grad():
         for name, parameter in adapter.named_parameters():

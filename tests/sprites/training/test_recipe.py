@@ -37,6 +37,10 @@ def test_every_stage_has_a_recipe(stage: str) -> None:
                 ("new_clock=1", "has new_clock = 1; give true or false"),
                 ('emphasis="star"', "has emphasis = 'star'; give a list of texts"),
                 ("emphasis=[1]", r"has emphasis = \[1\]; give a list of texts"),
+                ("num_frames=16", "has num_frames = 16; give a list of whole numbers"),
+                ("num_frames=[16.0]", r"has num_frames = \[16.0\]; give a list of whole numbers"),
+                ("num_frames=[]", r"num_frames is \[\]; give lengths from 2 to 32"),
+                ("num_frames=[16, 33]", r"num_frames is \[16, 33\]; give lengths from 2 to 32"),
             )
         ),
         (

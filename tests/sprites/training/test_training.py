@@ -327,6 +327,29 @@ def test_a_pool_may_draw_words_more_often_and_begin_its_circles_in_one_place(
     assert len(list(tmp_path.rglob("*.safetensors"))) == 4
 
 
+def test_a_pool_has_videos_of_each_length_in_shards_of_their_own(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    autoencoder = new_stage(replace(RECIPE, stage="text-to-image"), runs).autoencoder
+    monkeypatch.setattr("kinema.sprites.training.latents.VIDEOS_PER_SHARD", 2)
+    pool = partial(latent_pool, autoencoder, tmp_path, num_videos=7, seed=0)
+    lengths = [latents.shape[1] for latents in pool(num_frames=(16, 12, 24)).latents]
+    assert lengths == [16, 12, 24, 16]
+    # The first shard is the same as without other lengths, but in a folder of its own.
+    assert [latents.shape[1] for latents in pool().latents] == [16] * 4
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 8
+
+
+@pytest.mark.parametrize("kind", ["animatediff", "text-to-video"])
+def test_a_video_stage_learns_from_videos_of_other_lengths(runs: Path, kind: str) -> None:
+    stage = new_stage(replace(RECIPE, stage=kind, num_frames=(24,)), runs)
+    video, _ = stage.videos(0)
+    assert video.shape[2] == 24
+    loss = stage.loss(0)
+    loss.backward()
+    assert loss.isfinite()
+
+
 def test_a_stage_learns_from_the_pool_that_its_recipe_describes(runs: Path) -> None:
     recipe = replace(
         RECIPE,

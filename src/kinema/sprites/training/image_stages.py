@@ -127,6 +127,7 @@ class DiffusionStage:
             emphasis=recipe.emphasis,
             phase_spread=recipe.phase_spread,
             wander_share=recipe.wander_share,
+            num_frames=recipe.num_frames,
         )
 
     def earlier(self, stage: str, part: str) -> Any:

@@ -27,7 +27,10 @@ _FRAMES_AT_ONCE = 128
 
 @dataclass(frozen=True)
 class LatentPool:
-    """Encoded videos in shards: latents (N, T, 6, 8, 8) float16 of unit variance, and scenes."""
+    """Encoded videos in shards: latents (N, T, 6, 8, 8) float16 of unit variance, and scenes.
+
+    All videos of a shard are of one length.
+    """
 
     latents: list[Tensor]
     scenes: list[Scenes]
@@ -77,18 +80,21 @@ def latent_pool(
     emphasis: Sequence[str] = (),
     phase_spread: float = 1.0,
     wander_share: float = 0.0,
+    num_frames: Sequence[int] = (NUM_FRAMES,),
 ) -> LatentPool:
     """Return the pool in `folder`, making the shards that are missing.
 
     The words of `emphasis` (colours, shapes, backgrounds, motions) come twice as often as others of
-    their kind, three times where given twice, and so on; for the others see `sample_scenes`.
+    their kind, three times where given twice, and so on; shards have the lengths of `num_frames` by
+    turns; for the others see `sample_scenes`.
     Pools of other scenes have folders of their own. Shards note the autoencoder's scaling factor,
     so those of another autoencoder are not taken for this one's.
     """
     words = emphasised(emphasis)
     name = f"seed-{seed}"
-    if emphasis or phase_spread != 1 or wander_share:
-        drawing = json.dumps([*words.values(), phase_spread, wander_share])
+    lengths = [] if tuple(num_frames) == (NUM_FRAMES,) else list(num_frames)
+    if emphasis or phase_spread != 1 or wander_share or lengths:
+        drawing = json.dumps([*words.values(), phase_spread, wander_share, *lengths])
         name += f"-{hashlib.sha256(drawing.encode()).hexdigest()[:8]}"
     folder = output_folder(Path(folder) / name)
     sizes = [
@@ -108,7 +114,8 @@ def latent_pool(
         made_with = json.dumps({"scaling_factor": factor, "seed": seed, "num_videos": size})
         path = folder / f"{index:04d}.safetensors"
         if not _made_with(path, made_with):
-            video = render(drawn, num_frames=NUM_FRAMES, height=FRAME_SIZE, width=FRAME_SIZE).video
+            length = num_frames[index % len(num_frames)]
+            video = render(drawn, num_frames=length, height=FRAME_SIZE, width=FRAME_SIZE).video
             with torch.autocast(autoencoder.device.type, torch.bfloat16):
                 encoded = encode_video(autoencoder, video).half()
             save_tensors(path, {"latents": encoded}, {"made_with": made_with})

@@ -4,9 +4,10 @@ import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from kinema.errors import InputError
+from kinema.sprites.models import MAX_FRAMES, NUM_FRAMES
 from kinema.sprites.words import BACKGROUNDS, COLOURS, MOTIONS, SHAPES
 
 STAGES = ("autoencoder", "text-to-image", "motion-words", "animatediff", "text-to-video")
@@ -20,6 +21,7 @@ _KINDS = {
     float: "a number",
     bool: "true or false",
     tuple[str, ...]: "a list of texts",
+    tuple[int, ...]: "a list of whole numbers",
 }
 """Types of settings, as a reader of TOML knows them."""
 
@@ -32,7 +34,7 @@ class Recipe:
         stage: one of `STAGES`.
         seed: of weights, data and noise.
         num_steps: optimiser steps.
-        batch_size: images, or videos of 16 frames for the video stages.
+        batch_size: images, or videos for the video stages.
         learning_rate: at its highest, after `num_warmup_steps`.
         num_warmup_steps: steps over which the learning rate rises.
         num_decay_steps: last steps, over which it falls to zero, a straight line; before them it is
@@ -52,6 +54,8 @@ class Recipe:
         wander_share: of that pool's videos, in which the sprite goes a way that has no name
             (`sample_scenes`). Named ways alone teach a model that there are eight headings and
             one speed, and between two of them it then decides for one.
+        num_frames: lengths of its videos, each in an equal share of them, or in twice that where
+            given twice. A model that has seen one length goes astray in another.
         caption_dropout: share of captions left empty, for classifier-free guidance.
         motion_share: share of captions that name the motion.
         timestep_shift: s in t' = s t / (1 + (s - 1) t), which moves the uniform noise levels
@@ -88,6 +92,7 @@ class Recipe:
     emphasis: tuple[str, ...] = ()
     phase_spread: float = 1.0
     wander_share: float = 0.0
+    num_frames: tuple[int, ...] = (NUM_FRAMES,)
     caption_dropout: float = 0.1
     motion_share: float = 1 / 3
     timestep_shift: float = 1.0
@@ -113,6 +118,13 @@ class Recipe:
         known = (*COLOURS, *SHAPES, *BACKGROUNDS, *MOTIONS)
         if unknown := [word for word in self.emphasis if word not in known]:
             raise InputError(f"emphasis {unknown}; choose from {', '.join(known)}")
+        object.__setattr__(self, "num_frames", tuple(self.num_frames))
+        if not self.num_frames or any(
+            not 2 <= length <= MAX_FRAMES for length in self.num_frames
+        ):
+            raise InputError(
+                f"num_frames is {list(self.num_frames)}; give lengths from 2 to {MAX_FRAMES}"
+            )
         if not 0 < self.phase_spread <= 1:
             raise InputError(
                 f"phase_spread is {self.phase_spread}; give a share of the cycle above 0, to 1"
@@ -191,4 +203,7 @@ def _is_of(value: Any, kind: Any) -> bool:
         return isinstance(value, int | float)
     if kind in (int, str):
         return isinstance(value, kind)
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    if not isinstance(value, list):
+        return False
+    (of, _) = get_args(kind)
+    return all(_is_of(each, of) for each in value)
