@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from transfer import write_report
 
 from kinema.cli.compare import table
@@ -110,7 +111,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=1, help="videos at once, for a GPU")
     arguments = parser.parse_args()
 
-    pipe = load_pipeline(arguments.pipeline)
+    # In float32 on a GPU too, so that figures are those of a CPU.
+    pipe = load_pipeline(arguments.pipeline, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     rows: list[dict[str, Any]] = []
     for name in arguments.experiments:

@@ -58,7 +58,8 @@ def main() -> None:
     )
     summaries: list[dict[str, Any]] = []
     for name in arguments.pipelines:
-        pipe = load_pipeline(name)
+        # In float32 on a GPU too, so that figures are those of a CPU.
+        pipe = load_pipeline(name, dtype=torch.float32)
         pipe.set_progress_bar_config(disable=True)
         summary = compare(
             pipe,
@@ -91,7 +92,7 @@ def write_report(
         **more,
         "rows": rows,
     }
-    path.write_text(json.dumps(report, indent=2) + "\n")
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def device_name(device: torch.device) -> str:

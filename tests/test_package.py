@@ -115,7 +115,7 @@ def test_the_picture_of_transfer_is_made_from_the_command_it_names() -> None:
 
 def imported_by(file: Path) -> set[str]:
     names: list[str] = []
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

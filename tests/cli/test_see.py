@@ -101,6 +101,17 @@ def test_a_folder_is_seen_whole_and_its_broken_videos_are_named(
     assert sorted(file.name for file in (tmp_path / "mixed").iterdir()) == ["a.mp4", "deeper"]
 
 
+def test_what_was_written_into_a_folder_is_not_seen_with_it(
+    kinema: Run, clip: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(clip.read_bytes())
+    # Looks like a clip, as an overlay does.
+    (tmp_path / "in-it").mkdir()
+    (tmp_path / "in-it" / "overlay.mp4").write_bytes(clip.read_bytes())
+    result = kinema("see", ".", "-o", "in-it", cwd=tmp_path)
+    assert "saw 1 of 1 videos" in result.stdout, result.stderr
+
+
 def test_seeing_again_replaces_the_older_results(kinema: Run, clip: Path, tmp_path: Path) -> None:
     for frames in ("4", "6"):
         assert kinema("see", clip, "-o", tmp_path, "--frames", frames).returncode == 0

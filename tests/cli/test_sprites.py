@@ -72,6 +72,8 @@ def test_reporting_by_command_counts_videos(kinema: Run, weights: Path, tmp_path
             ("--steps is 0",),
         ),
         (("report", "-o", "out", "--prompts", "0"), ("--prompts is 0",)),
+        (("report", "-o", "out", "--guidance", "nan"), ("--guidance is nan", "finite")),
+        (("report", "-o", "out", "--device", "tpu"), ("'tpu'", "cpu or cuda")),
         (("report", "-o", "out", "--weights", "none"), ("no weights",)),
     ],
     ids=lambda value: " ".join(value[:2]),

@@ -209,6 +209,13 @@ def test_gradients_are_right_away_from_rest(module):
     assert torch.autograd.gradcheck(module, (x,))
 
 
+@pytest.mark.parametrize("exponent", [0.5, 1.0])
+def test_gamma_lets_nan_pass(exponent: float):
+    x = torch.tensor([0.25, math.nan, 0.0])
+    powered = gamma_power(x, exponent=exponent)
+    assert powered.isnan().tolist() == [False, True, False]
+
+
 def test_values_past_one_by_rounding_do_not_give_nan():
     assert maxexp(torch.tensor([1.0000001, -1e-9]), exponent=2.5).tolist() == [1, 0]
 

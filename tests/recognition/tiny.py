@@ -35,7 +35,7 @@ CONVOLUTIONAL = replace(TRANSFORMER, backbone="x3d_s", backbone_sizes=X3D_SIZES)
 def write_recipe(recipe: Recipe, path: Path) -> Path:
     """Write a recipe as the TOML file that it could have come from."""
     lines = (f"{key} = {_toml(v)}\n" for key, v in recipe.as_dict().items() if v is not None)
-    path.write_text("".join(lines))
+    path.write_text("".join(lines), encoding="utf-8")
     return path
 
 

@@ -230,13 +230,15 @@ def _guidance(arguments: argparse.Namespace) -> float | None:
 def _reference(arguments: argparse.Namespace, files: list[Path]) -> dict[str, Any]:
     """The sheet's first row, where there is a clip to show."""
     from kinema.video import read_video
+    from kinema.video.sheet import TILE_HEIGHT
 
     path = arguments.reference
     if path is None:
         path = next((gif for file in files if (gif := file.with_suffix(".gif")).exists()), None)
     if path is None:
         return {}
-    return {"reference": read_video(path).video}
+    # Small as it is read: a long clip would not fit into memory at its full size.
+    return {"reference": read_video(path, size=TILE_HEIGHT).video}
 
 
 def _sha256(video: Any) -> str:

@@ -62,7 +62,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f" ({error.filename})" if error.filename else ""
         print(f"kinema: {error.strerror}{where}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print(
+            "kinema: there is not enough memory for this; give a smaller batch, fewer frames or a "
+            "smaller size",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print("kinema: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Return whether memory ran out, on a GPU or in the machine, for which torch has no class."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )

@@ -93,6 +93,10 @@ def run(arguments: argparse.Namespace) -> None:
         return
 
     videos = find_videos(source)
+    written = output.resolve()
+    if source.resolve() in written.parents:
+        # What an earlier run wrote into the folder is no clip of it.
+        videos = [video for video in videos if written not in video.resolve().parents]
     failed = []
     for video in (bar := tqdm(videos, desc="see", unit="video", disable=None)):
         # The whole name, suffix and all: two videos may differ in nothing else.

@@ -1,6 +1,7 @@
 """`kinema sprites`: train the embedded text-to-video models, sample them, report what they obey."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def _add_sampling(command: argparse.ArgumentParser) -> None:
     command.add_argument("--weights", type=Path, metavar="DIR", help="other than Kinema's own")
     command.add_argument("--steps", type=int, default=25, help="of denoising (25)")
     command.add_argument("--guidance", type=float, default=3.0, help="towards the caption (3)")
+    command.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
 
 
 def run_train(arguments: argparse.Namespace) -> None:
@@ -131,6 +133,11 @@ def run_report(arguments: argparse.Namespace) -> None:
 
 
 def _check_sampling(arguments: argparse.Namespace) -> None:
+    from kinema.recognition.processes import check_device
+
+    check_device(arguments.device)
+    if not math.isfinite(arguments.guidance):
+        raise InputError(f"--guidance is {arguments.guidance}; give a finite number")
     if arguments.steps < 1:
         raise InputError(f"--steps is {arguments.steps}; give 1 or more")
 
@@ -141,7 +148,7 @@ def _pipeline(arguments: argparse.Namespace) -> Any:
 
     quiet_libraries()
     make = {"text-to-video": sprites.text_to_video, "animatediff": sprites.animatediff}
-    pipeline: Any = make[arguments.model](weights=arguments.weights)
+    pipeline: Any = make[arguments.model](weights=arguments.weights).to(arguments.device)
     check_steps(pipeline, arguments.steps)
     pipeline.set_progress_bar_config(disable=None)
     return pipeline

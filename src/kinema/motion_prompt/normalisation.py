@@ -51,7 +51,7 @@ def gamma_power(x: Tensor, *, exponent: float) -> Tensor:
     if exponent == 1.0:
         return x
     magnitude = x.abs()
-    moving = magnitude > 0
+    moving = magnitude != 0  # NaN too, which is to pass
     # The inner `where` keeps infinity out of the backward pass, where 0 * inf would be NaN.
     powered = torch.where(moving, magnitude, 1.0) ** exponent
     return torch.where(moving, x.sign() * powered, 0.0)

@@ -57,7 +57,7 @@ class Journal:
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a journal; a last one that a kill cut short is left out."""
     lines = []
-    for text in path.read_text().splitlines() if path.exists() else ():
+    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
             lines.append(json.loads(text))
         except json.JSONDecodeError:

@@ -14,6 +14,7 @@ from kinema.video.picture import resized
 from kinema.video.pixels import as_bytes, checked_video
 from kinema.video.sampling import uniform_indices
 
+TILE_HEIGHT = 128
 _GAP = 4
 _TEXT_SIZE = 13
 _CAPTION_HEIGHT = 18
@@ -22,7 +23,7 @@ _INK = (40, 40, 40)
 
 
 def contact_sheet(
-    rows: Mapping[str, Tensor], *, num_columns: int = 8, tile_height: int = 128
+    rows: Mapping[str, Tensor], *, num_columns: int = 8, tile_height: int = TILE_HEIGHT
 ) -> Tensor:
     """Lay frames of each video in a row behind its label, each under its frame number.
 

@@ -327,6 +327,38 @@ def test_a_pool_may_draw_words_more_often_and_begin_its_circles_in_one_place(
     assert len(list(tmp_path.rglob("*.safetensors"))) == 4
 
 
+def test_an_export_that_was_killed_is_made_again_and_does_not_pass_for_one(
+    runs: Path, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, stage="autoencoder")
+    stage = new_stage(recipe, tmp_path)
+
+    def killed(averaged: torch.nn.Module, folder: Path) -> None:
+        (folder / "vae").mkdir()
+        (folder / "vae" / "config.json").write_text("{")
+        raise KeyboardInterrupt
+
+    export, stage.export = stage.export, killed
+    with pytest.raises(KeyboardInterrupt):
+        train(stage, recipe, tmp_path / "autoencoder")
+    assert not (tmp_path / "autoencoder" / "export").exists()
+    # The same where there is no time left to clear up.
+    (tmp_path / "autoencoder" / "export" / ".kinema-left" / "vae").mkdir(parents=True)
+    with pytest.raises(InputError, match="no finished autoencoder"):
+        ship(tmp_path, tmp_path / "out")
+    stage.export = export
+    for _ in range(2):  # over an earlier one too
+        assert train(stage, recipe, tmp_path / "autoencoder") == 4
+        assert load_export(tmp_path, "autoencoder", "vae")
+
+
+def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, stage="autoencoder")
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"not what it should be")
+    with pytest.raises(InputError, match=r"checkpoint.safetensors is damaged \(.*remove it"):
+        train(new_stage(recipe, tmp_path), recipe, tmp_path)
+
+
 def test_a_pool_has_videos_of_each_length_in_shards_of_their_own(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ goes through exactly the steps of a run that was not.
 
 import json
 import math
+import shutil
 import signal
 import subprocess
 import time
@@ -17,14 +18,14 @@ from types import FrameType
 from typing import Any, Protocol, cast
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from kinema.errors import InputError
-from kinema.files import output_folder, replacing, save_tensors
+from kinema.files import filling, output_folder, replacing, save_tensors
 from kinema.sprites.training.recipe import Recipe
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -175,7 +176,11 @@ def train(stage: Stage, recipe: Recipe, folder: str | Path) -> int:
             signal.signal(number, handler)
     if interrupted:
         raise KeyboardInterrupt
-    stage.export(averaged.module, output_folder(folder / "export"))
+    # All at once: what is half written must not pass for a finished stage.
+    with filling(folder / "export") as temporary:
+        stage.export(averaged.module, temporary)
+        for part in temporary.iterdir():
+            shutil.rmtree(folder / "export" / part.name, ignore_errors=True)
     return step
 
 
@@ -220,19 +225,22 @@ def _resume(
         (folder / LOSSES).unlink(missing_ok=True)
         return 0
     groups: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimizer": {}}
-    with safe_open(path, "pt") as checkpoint:
-        metadata = checkpoint.metadata()
-        before = json.loads(metadata["recipe"])
-        # A setting that this version has not is another recipe too.
-        if before.keys() != asdict(recipe).keys() or not _goes_on(
-            Recipe(**before), recipe, step=int(metadata["step"])
-        ):
-            raise InputError(
-                f"{path} was made with another recipe; give that recipe or another folder"
-            )
-        for key in checkpoint.keys():  # noqa: SIM118 - not a mapping
-            group, _, name = key.partition(".")
-            groups[group][name] = checkpoint.get_tensor(key)
+    try:
+        with safe_open(path, "pt") as checkpoint:
+            metadata = checkpoint.metadata()
+            before = json.loads(metadata["recipe"])
+            # A setting that this version has not is another recipe too.
+            if before.keys() != asdict(recipe).keys() or not _goes_on(
+                Recipe(**before), recipe, step=int(metadata["step"])
+            ):
+                raise InputError(
+                    f"{path} was made with another recipe; give that recipe or another folder"
+                )
+            for key in checkpoint.keys():  # noqa: SIM118 - not a mapping
+                group, _, name = key.partition(".")
+                groups[group][name] = checkpoint.get_tensor(key)
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged ({error}); remove it to begin anew") from error
     trained.load_state_dict(groups["weights"])
     averaged.load_state_dict(groups["average"])
     state = optimizer.state_dict()

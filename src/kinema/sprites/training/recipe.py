@@ -1,6 +1,8 @@
 """Recipes: the settings of one training stage, in a TOML file."""
 
+import math
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -24,6 +26,35 @@ _KINDS = {
     tuple[int, ...]: "a list of whole numbers",
 }
 """Types of settings, as a reader of TOML knows them."""
+
+
+def _between(low: float, high: float) -> Callable[[float], bool]:
+    return lambda value: low <= value <= high
+
+
+_RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    **dict.fromkeys(
+        ("num_steps", "batch_size", "num_videos", "steps_between_checkpoints"),
+        ("1 or more", _between(1, math.inf)),
+    ),
+    **dict.fromkeys(
+        ("seed", "num_warmup_steps", "num_clock_steps"), ("0 or more", _between(0, math.inf))
+    ),
+    **dict.fromkeys(
+        ("weight_decay", "spatial_rate", "last_timestep_shift"),
+        ("a number from 0 up", lambda value: 0 <= value < math.inf),
+    ),
+    **dict.fromkeys(
+        ("learning_rate", "gradient_clip", "timestep_shift"),
+        ("a number above 0", lambda value: 0 < value < math.inf),
+    ),
+    **dict.fromkeys(("beta2", "ema_decay"), ("0 or more, below 1", lambda value: 0 <= value < 1)),
+    **dict.fromkeys(
+        ("wander_share", "caption_dropout", "motion_share"), ("a share from 0 to 1", _between(0, 1))
+    ),
+    "phase_spread": ("a share of the cycle above 0, to 1", lambda value: 0 < value <= 1),
+}
+"""What each number is to be, in words and in code."""
 
 
 @dataclass(frozen=True)
@@ -108,29 +139,18 @@ class Recipe:
             raise InputError(f"stage {self.stage!r} is not one of {', '.join(STAGES)}")
         if self.precision not in ("bf16", "fp32"):
             raise InputError(f"precision {self.precision!r} is not one of bf16, fp32")
-        for name in ("num_steps", "batch_size", "num_videos", "steps_between_checkpoints"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
-        for name in ("spatial_rate", "last_timestep_shift", "num_clock_steps"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}; give 0 or more")
+        for name, (expected, fine) in _RANGES.items():
+            if not fine(getattr(self, name)):
+                raise InputError(f"{name} is {getattr(self, name)}; give {expected}")
         object.__setattr__(self, "emphasis", tuple(self.emphasis))  # TOML and JSON have lists
         known = (*COLOURS, *SHAPES, *BACKGROUNDS, *MOTIONS)
         if unknown := [word for word in self.emphasis if word not in known]:
             raise InputError(f"emphasis {unknown}; choose from {', '.join(known)}")
         object.__setattr__(self, "num_frames", tuple(self.num_frames))
-        if not self.num_frames or any(
-            not 2 <= length <= MAX_FRAMES for length in self.num_frames
-        ):
+        if not self.num_frames or any(not 2 <= length <= MAX_FRAMES for length in self.num_frames):
             raise InputError(
                 f"num_frames is {list(self.num_frames)}; give lengths from 2 to {MAX_FRAMES}"
             )
-        if not 0 < self.phase_spread <= 1:
-            raise InputError(
-                f"phase_spread is {self.phase_spread}; give a share of the cycle above 0, to 1"
-            )
-        if not 0 <= self.wander_share <= 1:
-            raise InputError(f"wander_share is {self.wander_share}; give a share from 0 to 1")
         if self.start and self.stage not in ("autoencoder", *VIDEO_STAGES):
             raise InputError(
                 f"stage {self.stage!r} cannot start from weights; leave out start, or train one of "

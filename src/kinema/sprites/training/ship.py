@@ -65,13 +65,15 @@ def ship(runs: str | Path, folder: str | Path) -> dict[str, Any]:
 
 def _forget_path(config: Path) -> None:
     """Take out where the weights lay when they were loaded, which is nobody's business."""
-    content = json.loads(config.read_text())
+    content = json.loads(config.read_text(encoding="utf-8"))
     content.pop("_name_or_path", None)
-    config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _is_finished(run: Path) -> bool:
-    return (run / "export").is_dir() and (run / CHECKPOINT).is_file()
+    # `train` writes the export last, and all of it at once.
+    parts = (run / "export").glob("[!.]*")
+    return any(parts) and (run / CHECKPOINT).is_file()
 
 
 def _how(run: Path) -> dict[str, Any]:
