@@ -11,8 +11,8 @@ from typing import Any
 from kinema.cli.invert import add_model, pipeline_of
 from kinema.cli.limits import check_frames, check_seeds, check_steps, size_of
 from kinema.errors import InputError
+from kinema.sprites import GUIDANCE
 
-_EMBEDDED_GUIDANCE = 5.0
 _FRAMES_PER_SECOND = 8.0
 _STEPS = 30
 # How motions are used unless told otherwise; what a peer learned is used in its own way alone.
@@ -222,7 +222,7 @@ def _guidance(arguments: argparse.Namespace) -> float | None:
     from kinema.motion_inversion.pipelines import EMBEDDED
 
     if arguments.guidance is None and arguments.model in EMBEDDED:
-        return _EMBEDDED_GUIDANCE
+        return GUIDANCE
     guidance: float | None = arguments.guidance
     return guidance
 

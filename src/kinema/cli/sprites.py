@@ -7,6 +7,7 @@ from typing import Any
 
 from kinema.cli.limits import check_seeds, check_steps
 from kinema.errors import InputError
+from kinema.sprites import GUIDANCE
 
 MODELS = ("text-to-video", "animatediff")
 
@@ -65,7 +66,7 @@ def _add_sampling(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", choices=MODELS, default=MODELS[0])
     command.add_argument("--weights", type=Path, metavar="DIR", help="other than Kinema's own")
     command.add_argument("--steps", type=int, default=25, help="of denoising (25)")
-    command.add_argument("--guidance", type=float, default=3.0, help="towards the caption (3)")
+    command.add_argument("--guidance", type=float, default=GUIDANCE, help="towards the caption (2)")
     command.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
 
 

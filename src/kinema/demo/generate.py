@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from kinema.measure import judge
 from kinema.measure.obedience import sample
-from kinema.sprites import text_to_video
+from kinema.sprites import GUIDANCE, text_to_video
 from kinema.video import write_video
 
 CAPTIONS = (
@@ -17,7 +17,7 @@ CAPTIONS = (
     "a large green cross on a gradient background, bouncing",
     "a large white triangle on a grey background",
 )
-NUM_STEPS, GUIDANCE = 25, 3.0
+NUM_STEPS = 25
 
 
 @dataclass(frozen=True)

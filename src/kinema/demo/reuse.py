@@ -11,7 +11,7 @@ from kinema.measure import displacement_cosine, judge
 from kinema.motion_inversion import InversionSettings, fitted_reference, generate, invert
 from kinema.motion_prompt import MotionPrompt
 from kinema.motion_prompt.see import Sight, see
-from kinema.sprites import MOTIONS, parse_caption, render, scenes_of, text_to_video
+from kinema.sprites import GUIDANCE, MOTIONS, parse_caption, render, scenes_of, text_to_video
 from kinema.video import write_video
 
 REFERENCE, MOTION = "reference.mp4", "motion.safetensors"
@@ -23,7 +23,7 @@ PROMPTS = (
     "a large green cross on a gradient background",
 )
 SETTINGS = InversionSettings()
-NUM_STEPS, GUIDANCE = 25, 3.0
+NUM_STEPS = 25
 _SEED = 7
 _FRAMES_PER_SECOND = 8.0
 

@@ -23,7 +23,7 @@ from kinema.measure.error import judge_error
 from kinema.measure.judge import judge
 from kinema.measure.lines import read_lines
 from kinema.measure.weights import digest_of_weights
-from kinema.sprites import MOTIONS, parse_caption, sample_captions, sample_scenes
+from kinema.sprites import GUIDANCE, MOTIONS, parse_caption, sample_captions, sample_scenes
 from kinema.video import contact_sheet, write_image
 
 RESULTS, SUMMARY, SHEET = "results.jsonl", "report.json", "sheet.png"
@@ -46,7 +46,7 @@ def report(
     num_prompts: int = 300,
     num_seeds: int = 3,
     num_steps: int = 25,
-    guidance: float = 3.0,
+    guidance: float = GUIDANCE,
     num_judged: int = 200,
     precision: str = "fp32",
 ) -> dict[str, Any]:

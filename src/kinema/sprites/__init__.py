@@ -1,6 +1,6 @@
 """The sprites world: procedural videos whose motion and appearance are known exactly."""
 
-from kinema.sprites.pipelines import animatediff, made_with, text_to_video
+from kinema.sprites.pipelines import GUIDANCE, animatediff, made_with, text_to_video
 from kinema.sprites.render import Rendering, render
 from kinema.sprites.scenes import Nuisances, Scenes, sample_captions, sample_scenes, scenes_of
 from kinema.sprites.words import (
@@ -16,6 +16,7 @@ from kinema.sprites.words import (
 __all__ = [
     "BACKGROUNDS",
     "COLOURS",
+    "GUIDANCE",
     "MOTIONS",
     "SHAPES",
     "SIZES",

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 PARTS = ("vae", "text_encoder", "tokenizer", "scheduler", "unet3d", "unet", "motion_adapter")
 """Folders of the weights: what both pipelines share, the video U-Net, and AnimateDiff's two."""
 MADE = "made.json"
+GUIDANCE = 2.0
+"""Towards the caption, for both models. At 3 the text-to-video model overshoots: blue on grey,
+which it draws as asked without guidance, becomes purple."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
