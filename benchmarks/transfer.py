@@ -11,7 +11,6 @@ the figures. Killed, the same command goes on.
 
 import argparse
 import json
-import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from kinema.compare import (
     open_prompts,
     travelling_references,
 )
+from kinema.measure.machine import machine
 from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
 from kinema.peers import METHODS
 from kinema.sprites.training.loop import commit_of_tree
@@ -83,21 +83,11 @@ def write_report(
     report = {
         "command": " ".join(["python", *sys.argv]),
         "commit": BEGUN_AT,
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "device": device_name(device),
-        },
+        "machine": machine(device),
         **more,
         "rows": rows,
     }
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-
-def device_name(device: torch.device) -> str:
-    """Return what a device is, a GPU by its model."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 # Not that of the end: a run of hours may see commits that it does not have.

@@ -2,7 +2,6 @@
 
 import json
 import math
-import platform
 import sys
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from kinema.files import output_folder, replacing
 from kinema.measure.error import judge_error
 from kinema.measure.judge import judge
 from kinema.measure.lines import read_lines
+from kinema.measure.machine import machine
 from kinema.measure.weights import digest_of_weights
 from kinema.sprites import GUIDANCE, MOTIONS, parse_caption, sample_captions, sample_scenes
 from kinema.video import contact_sheet, write_image
@@ -127,12 +127,7 @@ def report(
     summary["judge"] = judge_error(
         num_judged, seed=_CAPTION_SEED, noise=0.0, blur=0.0, through=partial(rebuild, pipeline.vae)
     ).as_dict()
-    summary["machine"] = {
-        "processor": platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "peak_bytes": _peak_bytes(),
-    }
+    summary["machine"] = {**machine(pipeline.device), "peak_bytes": _peak_bytes()}
     summary["settings"] = settings
     with replacing(folder / SUMMARY) as path:
         path.write_text(json.dumps(summary, indent=2) + "\n")
