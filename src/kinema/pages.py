@@ -26,5 +26,5 @@ def write_template(path: Path, template: str, *, package: str, **values: Any) ->
     )
     text = environment.get_template(template).render(**values)
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
     return path

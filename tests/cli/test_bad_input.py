@@ -160,6 +160,7 @@ def test_a_tensor_that_cannot_be_prompted(
         (("--m", "nan"), ("m is nan", "finite")),
         (("--signed",), ("--normalisation",)),
         (("--normalisation", "gamma", "--parameter", "7"), ("exponent is 7",)),
+        (("--normalisation", "gamma", "--m", "0.1"), ("--m and --n", "learnable", "gamma")),
         (("--normalisation", "axmin"), ("--parameter",)),
     ],
     ids=lambda value: "" if not value[0].startswith("--") else " ".join(value),

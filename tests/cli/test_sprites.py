@@ -71,6 +71,10 @@ def test_reporting_by_command_counts_videos(kinema: Run, weights: Path, tmp_path
             ("sample", "a red star on a black background", "-o", "x.mp4", "--steps", "0"),
             ("--steps is 0",),
         ),
+        (
+            ("sample", "a red star on a black background", "-o", "x.png", "--weights", "none"),
+            ("x.png", ".mp4"),  # before weights are looked for, and long before a video is made
+        ),
         (("report", "-o", "out", "--prompts", "0"), ("--prompts is 0",)),
         (("report", "-o", "out", "--guidance", "nan"), ("--guidance is nan", "finite")),
         (("report", "-o", "out", "--device", "tpu"), ("'tpu'", "cpu or cuda")),

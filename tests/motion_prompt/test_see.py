@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+import torch
+
+from kinema.motion_prompt import LearnableSigmoid, MotionPrompt
 from kinema.motion_prompt.see import see
+from kinema.sprites import render, sample_scenes
+from kinema.video import write_video
 from tests.conftest import RealClip
 
 
@@ -14,3 +19,22 @@ def test_every_real_clip_can_be_seen(real_clip: RealClip, tmp_path: Path) -> Non
     assert 0.3 < sight.report["attention_mean"] < 0.7
     assert sight.overlay.exists()
     assert sight.sheet.exists()
+
+
+def test_a_prompt_in_half_precision_sees_as_it_does_in_float32_and_stays_what_it_is(
+    tmp_path: Path,
+) -> None:
+    write_video(
+        tmp_path / "a.mp4",
+        render(sample_scenes(1, seed=3, motions=["right"]), num_frames=6).video[0],
+        frames_per_second=8,
+    )
+    # m and n that float16 keeps exactly.
+    prompts = [MotionPrompt(normalisation=LearnableSigmoid(0.5, 0.125)) for _ in range(2)]
+    prompts[1].half()
+    means = [
+        see(tmp_path / "a.mp4", tmp_path / str(k), prompt=prompt).report["attention_mean"]
+        for k, prompt in enumerate(prompts)
+    ]
+    assert means[0] == means[1]
+    assert prompts[1].normalisation.m.dtype == torch.float16

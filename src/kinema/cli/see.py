@@ -28,8 +28,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="where to (default: NAME-see)"
     )
-    command.add_argument("--m", type=float, default=0.1, help="learned scalar of the slope (0.1)")
-    command.add_argument("--n", type=float, default=0.0, help="learned scalar of the shift (0)")
+    command.add_argument("--m", type=float, help="learned scalar of the slope (0.1)")
+    command.add_argument("--n", type=float, help="learned scalar of the shift (0)")
     command.add_argument(
         "--normalisation",
         choices=NORMALISATIONS,
@@ -126,10 +126,18 @@ def _normalisation(arguments: argparse.Namespace) -> Any:
                 "--parameter and --signed go with another --normalisation; the learnable one has "
                 "--m and --n"
             )
+        scalars = {}
         for letter in ("m", "n"):
-            if not math.isfinite(getattr(arguments, letter)):
-                raise InputError(f"{letter} is {getattr(arguments, letter)}; give a finite number")
-        return motion_prompt.LearnableSigmoid(arguments.m, arguments.n)
+            given = getattr(arguments, letter)
+            if given is not None:
+                if not math.isfinite(given):
+                    raise InputError(f"{letter} is {given}; give a finite number")
+                scalars[letter] = given
+        return motion_prompt.LearnableSigmoid(**scalars)
+    if arguments.m is not None or arguments.n is not None:
+        raise InputError(
+            f"--m and --n are of the learnable normalisation; {name} takes --parameter and --signed"
+        )
     if name == "maxexp" and signed:
         raise InputError("maxexp has no signed form; sigme extends it to both signs")
     if name == "axmin" and value is None:

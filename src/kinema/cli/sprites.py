@@ -96,8 +96,10 @@ def run_sample(arguments: argparse.Namespace) -> None:
     from kinema import sprites
     from kinema.measure.obedience import sample
     from kinema.video import write_video
+    from kinema.video.encode import video_suffix
 
     _check_sampling(arguments)
+    video_suffix(arguments.output)
     check_seeds(arguments.seed)
     sprites.parse_caption(arguments.caption)
     video = sample(

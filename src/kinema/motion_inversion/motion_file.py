@@ -72,7 +72,7 @@ def push_to_hub(motion: "Motion", repo_id: str, *, private: bool, token: str | N
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         motion.save(folder / FILE_NAME)
-        (folder / "README.md").write_text(_card(motion, repo_id))
+        (folder / "README.md").write_text(_card(motion, repo_id), encoding="utf-8")
         api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="A motion")
     return str(url)
 

@@ -1,5 +1,6 @@
 """See what moves in a video: its motion prompts as an overlay, a contact sheet and figures."""
 
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,8 @@ def see(
         mean=(0.0,) * 3,
         std=(1.0,) * 3,
         layout="TCHW",
-        normalisation=prompt.normalisation,
+        # Of a prompt that was trained on a GPU or in half precision too: the frames are neither.
+        normalisation=copy.deepcopy(prompt.normalisation).to("cpu", torch.float32),
         grey_weights=prompt.grey_weights,
         # One clip is seen once; a compiler would take longer than the layer does.
         compiled=False,

@@ -24,6 +24,22 @@ _SUFFIXES = (".mp4", ".gif")
 MOST_GIF_FRAMES = 100
 
 
+def video_suffix(path: Path) -> str:
+    """Return the suffix of a file that `write_video` can write, for those who must know before.
+
+    Raises:
+        InputError: it is another, or `path` is a folder.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise InputError(
+            f"{path} has the suffix {suffix!r}, expected one of {', '.join(_SUFFIXES)}"
+        )
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, expected the name of a file to write")
+    return suffix
+
+
 def write_video(
     path: str | Path, video: Tensor, *, frames_per_second: float, quality: int = 18
 ) -> None:
@@ -45,11 +61,7 @@ def write_video(
         OSError: the file cannot be written, with the system's errno, such as a full disk.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise InputError(
-            f"{path} has the suffix {suffix!r}, expected one of {', '.join(_SUFFIXES)}"
-        )
+    suffix = video_suffix(path)
     video = checked_video(video)
     if not (math.isfinite(frames_per_second) and frames_per_second > 0):
         raise InputError(f"frames_per_second is {frames_per_second}, expected a positive number")
@@ -61,8 +73,6 @@ def write_video(
             f"frames_per_second is {frames_per_second}, expected 0.001 or more, and at most "
             f"{MOST_GIF_FRAMES} in a GIF"
         )
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, expected the name of a file to write")
     with replacing(path) as temporary:
         try:
             if suffix == ".mp4":

@@ -195,7 +195,7 @@ def read_recipe(path: str | Path | None = None, *, stage: str | None = None) -> 
     else:
         source = Path(path)
     try:
-        settings = tomllib.loads(source.read_text())
+        settings = tomllib.loads(source.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"there is no recipe {path}; give the path of a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
