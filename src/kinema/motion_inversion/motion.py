@@ -211,8 +211,9 @@ class Motion:
         return Motion(tensors, self.origin.then(done=f"{kind} only"), self.inverted_latents)
 
     def __mul__(self, factor: float) -> "Motion":
-        """Embeddings of another strength, as `strength` when used: a motion is rather switched on
-        than turned up, and half of one may lead as far as all of it (`docs/log.md`)."""
+        """Embeddings of another strength, as `strength` when used. What is learned is stronger than
+        need be: half of it may lead as far as all of it, a tenth a third of the way
+        (`docs/log.md`)."""
         if isinstance(factor, bool) or not isinstance(factor, int | float):
             return NotImplemented
         return Motion(
