@@ -21,6 +21,8 @@ from kinema.video import contact_sheet
 class Obedient:
     """Renders what a caption says, in the form of a pipeline's output."""
 
+    device = torch.device("cpu")
+
     def __init__(self) -> None:
         torch.manual_seed(0)
         self.vae = models.new_autoencoder().eval()
@@ -195,8 +197,6 @@ def test_a_report_in_bfloat16_says_so_and_runs_in_it(tmp_path: Path) -> None:
     enabled = []
 
     class Watched(Obedient):
-        device = torch.device("cpu")
-
         def __call__(self, captions, **options):
             enabled.append(torch.is_autocast_enabled("cpu"))
             return super().__call__(captions, **options)
@@ -204,6 +204,7 @@ def test_a_report_in_bfloat16_says_so_and_runs_in_it(tmp_path: Path) -> None:
     summary = report(
         Watched(), tmp_path, num_prompts=8, num_seeds=1, num_judged=2, precision="bf16"
     )
+    assert summary["machine"]["device"] == "cpu"
     assert enabled == [True]
     assert summary["settings"]["precision"] == "bf16"
     with pytest.raises(InputError, match="'fp8'"):
