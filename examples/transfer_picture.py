@@ -1,8 +1,8 @@
 r"""Make the README's picture of motions that went to other prompts, from a comparison's videos.
 
-python benchmarks/ablations.py -o ablations --experiments inference --references 12 --prompts 8 \
-    --seeds 3 --steps 12 --precision bf16 --pipeline sprites-animatediff
-python examples/transfer_picture.py ablations/inference
+python benchmarks/ablations.py -o ablations-text-to-video --experiments inference \
+    --references 12 --prompts 8 --seeds 3 --steps 12 --precision bf16 --pipeline sprites
+python examples/transfer_picture.py ablations-text-to-video/inference
 """
 
 import argparse
@@ -21,8 +21,8 @@ def main() -> None:
     """Lay three references side by side, over one prompt each without and with their motion."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("comparison", type=Path)
-    parser.add_argument("--references", type=int, nargs="+", default=[0, 2, 4])
-    parser.add_argument("--prompts", type=int, nargs="+", default=[2, 3, 4], help="one for each")
+    parser.add_argument("--references", type=int, nargs="+", default=[4, 5, 6])
+    parser.add_argument("--prompts", type=int, nargs="+", default=[3, 6, 4], help="one for each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
