@@ -363,13 +363,15 @@ def test_a_pool_has_videos_of_each_length_in_shards_of_their_own(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     autoencoder = new_stage(replace(RECIPE, stage="text-to-image"), runs).autoencoder
+    small = latent_pool(autoencoder, tmp_path / "small", num_videos=5, seed=0, num_frames=(16, 12))
+    assert [tuple(latents.shape[:2]) for latents in small.latents] == [(3, 16), (2, 12)]
     monkeypatch.setattr("kinema.sprites.training.latents.VIDEOS_PER_SHARD", 2)
-    pool = partial(latent_pool, autoencoder, tmp_path, num_videos=7, seed=0)
+    pool = partial(latent_pool, autoencoder, tmp_path / "pool", num_videos=7, seed=0)
     lengths = [latents.shape[1] for latents in pool(num_frames=(16, 12, 24)).latents]
     assert lengths == [16, 12, 24, 16]
     # The first shard is the same as without other lengths, but in a folder of its own.
     assert [latents.shape[1] for latents in pool().latents] == [16] * 4
-    assert len(list(tmp_path.rglob("*.safetensors"))) == 8
+    assert len(list((tmp_path / "pool").rglob("*.safetensors"))) == 8
 
 
 @pytest.mark.parametrize("kind", ["animatediff", "text-to-video"])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,10 +98,9 @@ def latent_pool(
         drawing = json.dumps([*words.values(), phase_spread, wander_share, *lengths])
         name += f"-{hashlib.sha256(drawing.encode()).hexdigest()[:8]}"
     folder = output_folder(Path(folder) / name)
-    sizes = [
-        min(VIDEOS_PER_SHARD, num_videos - first)
-        for first in range(0, num_videos, VIDEOS_PER_SHARD)
-    ]
+    # A small pool has shards enough for each length, too.
+    most = min(VIDEOS_PER_SHARD, math.ceil(num_videos / len(num_frames)))
+    sizes = [min(most, num_videos - first) for first in range(0, num_videos, most)]
     factor = autoencoder.config.scaling_factor
     latents, scenes = [], []
     for index, size in enumerate(tqdm(sizes, desc="encode videos", unit="shard", disable=None)):
