@@ -29,12 +29,21 @@ def test_a_prompt_in_half_precision_sees_as_it_does_in_float32_and_stays_what_it
         render(sample_scenes(1, seed=3, motions=["right"]), num_frames=6).video[0],
         frames_per_second=8,
     )
+    taken_as = []
+
+    class Watched(LearnableSigmoid):
+        def forward(self, difference: torch.Tensor) -> torch.Tensor:
+            taken_as.append((self.m.dtype, self.m.device.type))
+            return super().forward(difference)
+
     # m and n that float16 keeps exactly.
-    prompts = [MotionPrompt(normalisation=LearnableSigmoid(0.5, 0.125)) for _ in range(2)]
+    prompts = [MotionPrompt(normalisation=Watched(0.5, 0.125)) for _ in range(2)]
     prompts[1].half()
     means = [
         see(tmp_path / "a.mp4", tmp_path / str(k), prompt=prompt).report["attention_mean"]
         for k, prompt in enumerate(prompts)
     ]
     assert means[0] == means[1]
+    # Brought to where the frames are, as one on a GPU is.
+    assert set(taken_as) == {(torch.float32, "cpu")}
     assert prompts[1].normalisation.m.dtype == torch.float16
