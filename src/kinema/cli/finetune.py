@@ -47,7 +47,7 @@ def add_machine(command: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train to the end."""
     from kinema.recognition import finetune, read_recipe
-    from kinema.recognition.processes import is_main_process
+    from kinema.recognition.processes import is_main_process, leave_processes
 
     settings = list(arguments.settings)
     if arguments.on_error:
@@ -61,6 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         progress=True,
     )
+    leave_processes()
     if is_main_process():
         _report(summary, arguments.output)
 

@@ -28,6 +28,16 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def leave_processes() -> None:
+    """Leave the processes that train together, where there are some.
+
+    Threads of a group that nobody ended may still run when Python ends, and then now and then the
+    process aborts after all its work is done.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def new_accelerator(
     device: str | None, *, precision: str = "fp32", accumulation: int = 1
 ) -> "Accelerator":
