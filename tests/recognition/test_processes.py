@@ -1,5 +1,7 @@
 """Processes that train together part when the work is done."""
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,3 +49,36 @@ def test_the_command_leaves_the_group_before_it_ends(
     assert there == [True]
     assert not torch.distributed.is_initialized()
     assert "1 steps on 2 clips" in capsys.readouterr().out
+
+
+_TRAIN_AND_LEAVE = """
+from pathlib import Path
+import torch
+from kinema.recognition.processes import leave_processes, new_accelerator
+
+def threads():
+    return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+
+model = new_accelerator("cpu").prepare(torch.nn.Linear(2, 2))
+model(torch.ones(1, 2)).sum().backward()
+assert any("gloo" in name for name in threads()), threads()
+del model
+leave_processes()
+assert not any("gloo" in name for name in threads()), threads()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are named on Linux alone")
+def test_no_thread_of_a_group_that_trained_outlives_it(tmp_path: Path) -> None:
+    """One that did aborted its process now and then, as Python ended."""
+    script = tmp_path / "train.py"
+    script.write_text(_TRAIN_AND_LEAVE)
+    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    result = subprocess.run(
+        [sys.executable, "-m", *launch, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert result.returncode == 0, result.stderr

@@ -1,5 +1,6 @@
 """The processes that train together, and the device of each."""
 
+import importlib
 import os
 from typing import TYPE_CHECKING
 
@@ -29,10 +30,10 @@ def is_main_process() -> bool:
 
 
 def leave_processes() -> None:
-    """Leave the processes that train together, where there are some.
+    """Leave the processes that train together, where there are some, and end the group's threads.
 
-    Threads of a group that nobody ended may still run when Python ends, and then now and then the
-    process aborts after all its work is done.
+    A thread that lets go of the last tensor it sent while Python ends aborts the process, all its
+    work done.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
@@ -55,6 +56,10 @@ def new_accelerator(
     from accelerate import Accelerator
 
     check_device(device)
+    if torch.distributed.is_available():
+        # Its functions take the group of the moment of their import as a default, and with it as
+        # its last holder the group's threads would never end. Before there is one they take none.
+        importlib.import_module("torch.distributed.nn")
     try:
         accelerator = Accelerator(
             cpu=device == "cpu",
