@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transfer import write_report
+from report import write_report
 
 from kinema.cli.compare import table
 from kinema.compare import (
@@ -120,7 +120,7 @@ def main() -> None:
         rows += [{"experiment": name, **row} for row in found]
         print(f"\n{name}\n{table(found)}")
     if arguments.json:
-        write_report(arguments.json, rows, device=pipe.device)
+        write_report(arguments.json, device=pipe.device, rows=rows)
 
 
 def _experiment(pipe: Any, name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:

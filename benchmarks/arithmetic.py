@@ -21,9 +21,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from report import write_report
 from torch import Tensor
 from tqdm import tqdm
-from transfer import write_report
 
 from kinema.compare import PRECISIONS, Reference, open_prompts, travelling_references
 from kinema.measure import displacement_cosine, judge, path_error
@@ -96,13 +96,13 @@ def main() -> None:
     if arguments.json:
         write_report(
             arguments.json,
-            rows,
             device=pipe.device,
             pairs=PAIRS[: arguments.pairs],
             prompts=open_prompts(arguments.prompts),
             num_seeds=arguments.seeds,
             blocks=arguments.blocks,
             value_form=arguments.value_form,
+            rows=rows,
         )
 
 

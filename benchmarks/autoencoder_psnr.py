@@ -7,11 +7,10 @@ frames spread over it.
 """
 
 import argparse
-import json
 import statistics
 from pathlib import Path
 
-import torch
+from report import write_report
 from torch import Tensor
 
 from kinema.measure.obedience import rebuild
@@ -62,8 +61,7 @@ def main() -> None:
             f"{name:32} {row['frames']:7} {row['mean']:8.1f} {row['least']:7.1f} {row['most']:7.1f}"
         )
     if arguments.json:
-        report = {"torch": torch.__version__, "videos": arguments.videos, "rows": rows}
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(arguments.json, videos=arguments.videos, rows=rows)
 
 
 if __name__ == "__main__":

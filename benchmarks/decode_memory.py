@@ -7,7 +7,6 @@ fresh processes and compares their peak memory with that of a process that only 
 """
 
 import argparse
-import json
 import platform
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from report import write_report
 
 WIDTH, HEIGHT, FRAMES_PER_SECOND = 1280, 720, 30
 
@@ -97,9 +97,7 @@ def main() -> None:
         peak, seconds = figures["peak_mib"], figures["seconds"]
         print(f"{name:36} {peak:9.1f} {peak - base:13.1f} {seconds:8.2f}")
     if arguments.json:
-        arguments.json.write_text(
-            json.dumps({"num_frames": num_frames, "results": results}, indent=2) + "\n"
-        )
+        write_report(arguments.json, num_frames=num_frames, results=results)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ out.
 """
 
 import argparse
-import json
-import platform
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from report import write_report
 from torch import Tensor
 
 from kinema.motion_prompt import MotionPromptClassifier, from_canonical
@@ -79,16 +78,13 @@ def main() -> None:
         shown = f"{value:.4f}" if name.endswith(", s") else f"{value:.2%}"
         print(f"{name:48} {shown:>10}")
     if arguments.json:
-        report = {
-            "torch": torch.__version__,
-            "device": arguments.device,
-            "machine": platform.machine(),
-            "threads": torch.get_num_threads(),
-            "recipe": recipe.as_dict(),
-            "seconds": seconds,
+        write_report(
+            arguments.json,
+            device=arguments.device,
+            recipe=recipe.as_dict(),
+            seconds=seconds,
             **rows,
-        }
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        )
 
 
 def time_steps(recipe: Recipe, *, num_steps: int, device: str) -> dict[str, list[float]]:

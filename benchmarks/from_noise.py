@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 from motion_words import encode
+from report import write_report
 from torch import Tensor
-from transfer import write_report
 
 from kinema.sprites import (
     MOTIONS,
@@ -87,11 +87,11 @@ def main() -> None:
     if arguments.json:
         write_report(
             arguments.json,
-            rows,
             device=pipe.device,
             model=arguments.model,
             videos=arguments.videos,
             phase_spread=spread,
+            rows=rows,
         )
 
 

@@ -8,8 +8,6 @@ two at once. Ratios are of medians in the same run. Then the video grows longer.
 """
 
 import argparse
-import json
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -17,6 +15,7 @@ from typing import Any
 
 import torch
 from prompt_layer import peak_bytes
+from report import write_report
 
 import kinema
 from kinema.compare import measured
@@ -56,17 +55,14 @@ def main() -> None:
     if arguments.plot:
         _plot(rows, arguments.plot)
     if arguments.json:
-        report = {
-            "model": arguments.model,
-            "steps": arguments.steps,
-            "repeats": arguments.repeats,
-            "device": str(pipe.device),
-            "threads": torch.get_num_threads(),
-            "machine": platform.processor() or platform.machine(),
-            "torch": torch.__version__,
-            "rows": rows,
-        }
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(
+            arguments.json,
+            device=pipe.device,
+            model=arguments.model,
+            steps=arguments.steps,
+            repeats=arguments.repeats,
+            rows=rows,
+        )
 
 
 def _motion(pipe: Any, num_frames: int) -> kinema.Motion:

@@ -11,14 +11,13 @@ the reference's way (displacement cosine, by the exact judge), after how many se
 
 import argparse
 import dataclasses
-import json
-import platform
 import time
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 import torch
+from report import write_report
 
 import kinema
 from kinema.compare import SpriteScorer, measured, open_prompts, travelling_references
@@ -54,10 +53,6 @@ def main() -> None:
     pipe.set_progress_bar_config(disable=True)
     report: dict[str, Any] = {
         "model": arguments.model,
-        "device": str(pipe.device),
-        "threads": torch.get_num_threads(),
-        "machine": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
         "steps": _steps(pipe, arguments),
     }
     print(f"{'what':<18}{'ms a step':>10}{'of the model':>14}{'peak MB':>9}{'numbers':>11}")
@@ -69,7 +64,7 @@ def main() -> None:
     if not arguments.steps_only and arguments.model in EMBEDDED:
         report["fidelity"] = _fidelity(pipe, arguments)
     if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(arguments.json, device=pipe.device, **report)
 
 
 def _steps(pipe: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:

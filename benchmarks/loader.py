@@ -10,9 +10,7 @@ Without --root the videos are rendered sprites.
 """
 
 import argparse
-import json
 import os
-import platform
 import random
 import statistics
 import tempfile
@@ -22,6 +20,7 @@ from pathlib import Path
 
 import av
 import torch
+from report import write_report
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -125,17 +124,12 @@ def main() -> None:
     ratio = figures["kinema loader"]["median"] / figures["plain PyAV, one thread"]["median"]
     print(f"kinema is {ratio:.2f} times as fast")
     if settings.json:
-        report = {
-            "command": f"python benchmarks/loader.py --frames {settings.frames} "
-            f"--size {settings.size} --batch-size {settings.batch_size} "
-            f"--repeats {settings.repeats}",
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-            "torch": torch.__version__,
-            "clips": f"{len(clips)} of {clips.name}" if settings.root else "rendered sprites",
-            "clips_per_second": figures,
-        }
-        settings.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(
+            settings.json,
+            cores=os.cpu_count(),
+            clips=f"{len(clips)} of {clips.name}" if settings.root else "rendered sprites",
+            clips_per_second=figures,
+        )
 
 
 def compare(clips: ClipList, settings: argparse.Namespace) -> dict[str, dict[str, float]]:

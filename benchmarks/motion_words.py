@@ -9,12 +9,11 @@ spread of videos that one caption describes.
 """
 
 import argparse
-import json
-import platform
 from pathlib import Path
 from typing import Any
 
 import torch
+from report import write_report
 from torch import Tensor
 
 from kinema.sprites import (
@@ -67,15 +66,13 @@ def main() -> None:
         print(f"{row['level']:>10} " + " ".join(f"{row[name]:9.4f}" for name in captions))
     print("at best, pure noise " + "  ".join(f"{name} {value:.3f}" for name, value in left.items()))
     if arguments.json:
-        report = {
-            "model": arguments.model,
-            "num_videos": arguments.videos,
-            "machine": platform.machine(),
-            "torch": torch.__version__,
-            "rows": rows,
-            "at_best_at_pure_noise": left,
-        }
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(
+            arguments.json,
+            model=arguments.model,
+            num_videos=arguments.videos,
+            rows=rows,
+            at_best_at_pure_noise=left,
+        )
 
 
 def _wrong(captions: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from prompt_layer import Ours, Published
-from transfer import write_report
+from report import write_report
 
 # Clips, frames T + 1, pixels a side.
 SIZES = ((2, 9, 224), (8, 9, 224), (32, 9, 224), (128, 9, 224), (8, 17, 224), (8, 33, 224),
@@ -49,7 +49,7 @@ def main() -> None:
                     flush=True,
                 )
     if arguments.json:
-        write_report(arguments.json, rows, device=torch.device("cuda"))
+        write_report(arguments.json, device="cuda", rows=rows)
 
 
 def _rows(batch: int, frames: int, pixels: int, *, dtype: torch.dtype) -> list[dict[str, Any]]:

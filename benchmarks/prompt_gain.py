@@ -5,11 +5,10 @@ can see by itself and by what else is in the picture.
 """
 
 import argparse
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
+from report import write_report
 from torch import Tensor, nn
 
 from kinema.demo import Row, Settings, learn
@@ -100,8 +99,7 @@ def main() -> None:
                 for row in (without, prompted)
             ]
     if arguments.json:
-        report = {"torch": torch.__version__, "threads": torch.get_num_threads(), "rows": rows}
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(arguments.json, rows=rows)
 
 
 if __name__ == "__main__":

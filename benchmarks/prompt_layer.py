@@ -13,8 +13,6 @@ On a machine that does other work, `--clock cpu` counts this thread's processor 
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
 import warnings
@@ -22,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from report import write_report
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -246,16 +245,7 @@ def main() -> None:
     if settings.plot and growth:
         draw(growth, settings.plot)
     if settings.json:
-        result = {
-            "command": "python benchmarks/prompt_layer.py "
-            f"--repeats {settings.repeats} --threads {settings.threads} "
-            f"--device {settings.device} --dtype {settings.dtype} --clock {settings.clock}",
-            "machine": platform.machine(),
-            "torch": torch.__version__,
-            "milliseconds": report,
-            "growth": growth,
-        }
-        settings.json.write_text(json.dumps(result, indent=2) + "\n")
+        write_report(settings.json, device=settings.device, milliseconds=report, growth=growth)
 
 
 if __name__ == "__main__":

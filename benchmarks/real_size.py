@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from transfer import write_report
+from report import write_report
 
 import kinema
 from kinema.compare import measured
@@ -67,9 +67,8 @@ def main() -> None:
             f"{row['peak_bytes'] / 1e9:9.2f} GB beyond the weights"
         )
     if arguments.json:
-        write_report(
-            arguments.json, [{"weights_bytes": weights, **row} for row in rows], device=pipe.device
-        )
+        rows = [{"weights_bytes": weights, **row} for row in rows]
+        write_report(arguments.json, device=pipe.device, rows=rows)
 
 
 def zeroscope(*, dtype: torch.dtype, device: str, divide: int = 1) -> Any:

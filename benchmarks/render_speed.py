@@ -7,14 +7,13 @@ spread, calm and with every nuisance on.
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from report import write_report
 
 from kinema.measure import degrade, judge
 from kinema.sprites import Nuisances, render, sample_scenes
@@ -70,15 +69,7 @@ def main() -> None:
     for name, found in figures.items():
         print(f"{name:40}{found['median']:9.0f}{found['least']:9.0f}{found['most']:9.0f}")
     if settings.json:
-        report = {
-            "command": "python benchmarks/render_speed.py "
-            f"--threads {settings.threads} --repeats {settings.repeats} "
-            f"--videos {settings.videos} --judged {settings.judged}",
-            "machine": platform.machine(),
-            "torch": torch.__version__,
-            "videos_per_second": figures,
-        }
-        settings.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(settings.json, videos_per_second=figures)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,11 @@ the figures. Killed, the same command goes on.
 """
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from report import write_report
 
 from kinema.cli.compare import table
 from kinema.compare import (
@@ -26,10 +25,8 @@ from kinema.compare import (
     open_prompts,
     travelling_references,
 )
-from kinema.measure.machine import machine
 from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
 from kinema.peers import METHODS
-from kinema.sprites.training.loop import commit_of_tree
 
 
 def main() -> None:
@@ -73,25 +70,8 @@ def main() -> None:
         print(f"\n{name}\n{table(summaries[-1]['rows'])}")
     if arguments.json:
         rows = [row for summary in summaries for row in summary["rows"]]
-        write_report(arguments.json, rows, device=pipe.device, plan=plan.as_dict())
+        write_report(arguments.json, device=pipe.device, plan=plan.as_dict(), rows=rows)
 
-
-def write_report(
-    path: Path, rows: list[dict[str, Any]], *, device: torch.device, **more: Any
-) -> None:
-    """Write rows, and what they were made by: command, commit, machine."""
-    report = {
-        "command": " ".join(["python", *sys.argv]),
-        "commit": BEGUN_AT,
-        "machine": machine(device),
-        **more,
-        "rows": rows,
-    }
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-
-# Not that of the end: a run of hours may see commits that it does not have.
-BEGUN_AT = commit_of_tree()
 
 if __name__ == "__main__":
     main()

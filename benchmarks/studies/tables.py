@@ -1,9 +1,7 @@
 """Tables of a study: accuracies by what is studied, mean and spread over seeds."""
 
 import json
-import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,6 +12,8 @@ import torch
 from known import kept
 
 from kinema.files import replacing
+from kinema.measure.machine import machine
+from kinema.sprites.training.loop import commit_of_tree
 
 
 def table(
@@ -66,18 +66,10 @@ def show(made: Sequence[dict[str, Any]], *, rows: Sequence[str]) -> None:
 
 def write(path: Path, made: Sequence[dict[str, Any]], results: Sequence[dict[str, Any]]) -> None:
     """Write the table, the runs that it is made of, and the command that made them."""
-    commit = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     report = {
         "command": _command(sys.argv),
-        "commit": commit.stdout.strip() or None,
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        "commit": commit_of_tree(),
+        "machine": machine(torch.device("cpu")),
         "rows": list(made),
     }
     runs = ",\n".join(f"    {json.dumps(kept(result))}" for result in results)  # a line each
