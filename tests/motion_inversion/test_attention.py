@@ -600,14 +600,18 @@ def test_without_guidance_every_video_follows_the_prompt():
         return found
 
     conditional = Usage(value="raw", branch="conditional")
-    everywhere, half = made(RAW), made(conditional)
+    everywhere, half = made(RAW), made(conditional, num_videos=2)
     assert not torch.allclose(everywhere, half)
-    assert torch.equal(made(conditional, num_videos=2), half)
     assert torch.equal(made(conditional, num_videos=4), everywhere)
     pipe.do_classifier_free_guidance = False
     assert torch.equal(made(conditional), everywhere)
     pipe.do_classifier_free_guidance = True
     assert torch.equal(made(conditional), half)
+    # A pipeline that does not say so shows the model other videos in each half, or the same twice.
+    del pipe.do_classifier_free_guidance
+    assert torch.equal(made(conditional), everywhere)
+    inputs = inputs | {"sample": inputs["sample"][:2].repeat(2, 1, 1, 1, 1)}
+    assert not torch.allclose(made(conditional)[:2], made(RAW)[:2])
 
 
 def test_an_ip_adapter_and_a_motion_go_together():

@@ -1,6 +1,7 @@
 import gc
 import math
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from kinema.motion_prompt import (
     MotionPrompt,
     from_canonical,
     fused_native,
+    fused_triton,
     prompt_uint8,
     to_canonical,
 )
@@ -297,6 +299,36 @@ def test_without_a_compiler_nothing_is_said(fresh_compiler):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         layer(compiled=True)(clip_of())
+
+
+def test_a_compiler_named_by_spaces_is_the_usual_one(fresh_compiler):
+    asked = []
+    fresh_compiler.setenv("CC", " ")
+    fresh_compiler.setattr(fused_native.shutil, "which", asked.append)
+    layer(compiled=True)(clip_of())
+    assert asked == ["cc"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits"),
+    [((2, 9, 3, 224, 224), True), ((99, 65, 3, 1024, 1024), False), ((3, 2, 3, 9, 9), True)],
+)
+def test_frames_beyond_32_bits_are_left_to_the_formula(shape, fits, monkeypatch):
+    """The kernels on a GPU would lose count of them."""
+    monkeypatch.setattr(fused_triton, "triton_kernels", object())
+    monkeypatch.setattr(fused_triton, "_failed", False)
+    frames = torch.empty(shape, device="meta")
+    on_a_gpu = SimpleNamespace(
+        device=torch.device("cuda"),
+        dtype=frames.dtype,
+        shape=frames.shape,
+        stride=frames.stride,
+        numel=frames.numel,
+    )
+    assert fused_triton.can_run(on_a_gpu) == fits
+    # A view of little in much.
+    on_a_gpu.stride = lambda: (2**31, *frames.stride()[1:])
+    assert not fused_triton.can_run(on_a_gpu)
 
 
 @pytest.mark.skipif(not has_compiler, reason="no C compiler")

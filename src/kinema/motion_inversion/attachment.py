@@ -169,7 +169,7 @@ class Attachment:
                 f"the video has {num_frames} frames and this model has positions for "
                 f"{self.max_frames}; make it no longer"
             )
-        skipped = self._skipped(len(video))
+        skipped = self._skipped(video)
         latent_size = (video.shape[-2], video.shape[-1])
         embeddings = self._embeddings(num_frames, latent_size, video)
         for shift, added in zip(self.shifts, embeddings, strict=True):
@@ -186,15 +186,21 @@ class Attachment:
         start, end = self.usage.window
         return start <= share < end
 
-    def _skipped(self, batch_size: int) -> int:
+    def _skipped(self, video: Tensor) -> int:
         """How many videos, from the first, do not follow the prompt."""
+        batch_size = len(video)
         if self.usage.branch == "both" or batch_size == 1:
             return 0
         if self.num_videos is not None:
             guided = batch_size == 2 * self.num_videos
+        elif self.pipe is None:
+            guided = True
+        elif (told := getattr(self.pipe, "do_classifier_free_guidance", None)) is not None:
+            guided = bool(told)
         else:
-            # Not every pipeline says so of itself, and none before its first call.
-            guided = bool(getattr(self.pipe, "do_classifier_free_guidance", True))
+            # Not every pipeline says so of itself; guidance shows the model every video twice.
+            unprompted, prompted = video[: batch_size // 2], video[-(batch_size // 2) :]
+            guided = torch.equal(unprompted, prompted)
         if not guided:
             return 0
         if batch_size % 2:

@@ -177,8 +177,8 @@ def _shared_out(run: Callable[[int, int, int], Result], frames: Tensor) -> list[
 @cache
 def _library() -> ctypes.CDLL | None:
     """The compiled loop, or None: silently without a compiler, with a warning if it failed."""
-    # CC may hold more than a name, such as "ccache gcc".
-    compiler = shlex.split(os.environ.get("CC") or "cc")
+    # CC may hold more than a name, such as "ccache gcc", or nothing but spaces.
+    compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
     if shutil.which(compiler[0]) is None:
         return None
     try:

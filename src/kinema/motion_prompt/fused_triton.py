@@ -22,17 +22,21 @@ except ImportError:  # torch for CPUs comes without Triton
     triton_kernels = None  # type: ignore[assignment]
 
 _BLOCK = 512
+_MOST = 2**31
 _failed = False
 
 
 def can_run(frames: Tensor) -> bool:
     """Whether the kernels take these frames: on a GPU, where Triton is installed.
 
-    float64 is left to the formula: Triton's scalar arguments are float32.
+    float64 is left to the formula: Triton's scalar arguments are float32. So are frames so many
+    that the kernels, which count in 32 bits, would lose count.
     """
     if triton_kernels is None or _failed:
         return False
-    return frames.device.type == "cuda" and frames.dtype != torch.float64
+    return (
+        frames.device.type == "cuda" and frames.dtype != torch.float64 and _last_place(frames) < _MOST
+    )
 
 
 def prompt(frames: Tensor, slope: Tensor, shift: Tensor, formula: PromptFormula) -> Prompted | None:
@@ -116,6 +120,12 @@ def _grid(frames: Tensor) -> tuple[tuple[int, int], tuple[int, int, int]]:
     """Programs over pixels and clips; and the frames, the width and the pixels of a clip."""
     batch, time, _, height, width = frames.shape
     return (-(-height * width // _BLOCK), batch), (time, width, height * width)
+
+
+def _last_place(frames: Tensor) -> int:
+    """How far the last pixel lies from the first, in the frames or in the video made of them."""
+    strided = zip(frames.shape, frames.stride(), strict=True)
+    return max(sum((size - 1) * stride for size, stride in strided), frames.numel())
 
 
 def _is_flat(video: Tensor) -> bool:
