@@ -28,7 +28,12 @@ PROMPT = "a car turns on a road"
 HEIGHT, WIDTH = 320, 576
 SETTINGS = PRESETS | {
     "default, all kept": dataclasses.replace(PRESETS["default"], gradient_checkpointing=False),
-    "default, batch 1": dataclasses.replace(PRESETS["default"], batch_size=1),
+    "default, one level at a time": dataclasses.replace(
+        PRESETS["default"], batch_size=1, accumulation=2
+    ),
+    "the same, coarse value": dataclasses.replace(
+        PRESETS["default"], batch_size=1, accumulation=2, value="coarse"
+    ),
 }
 
 
@@ -63,7 +68,7 @@ def main() -> None:
     print(f"weights {weights / 1e9:.2f} GB, {arguments.frames} frames of {size[1]}x{size[0]}")
     for row in rows:
         print(
-            f"{row['what']:<28}{row['seconds']:9.3f} s ({row['least']:.3f} to {row['most']:.3f})"
+            f"{row['what']:<38}{row['seconds']:9.3f} s ({row['least']:.3f} to {row['most']:.3f})"
             f"{row['peak_bytes'] / 1e9:9.2f} GB beyond the weights"
         )
     if arguments.json:
@@ -181,6 +186,7 @@ def _learning(
     row = {
         "what": f"a step, {name}",
         "batch": settings.batch_size,
+        "batches": settings.accumulation,
         "seconds": median(seconds),
         "least": min(seconds),
         "most": max(seconds),
