@@ -2,6 +2,7 @@
 
 from kinema import (
     backbones,
+    compare,
     datasets,
     measure,
     motion_inversion,
@@ -22,6 +23,7 @@ __all__ = [
     "Motion",
     "MotionPrompt",
     "backbones",
+    "compare",
     "datasets",
     "generate",
     "invert",

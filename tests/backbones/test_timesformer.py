@@ -176,6 +176,18 @@ def test_the_authors_file_for_other_classes_frames_and_size(tmp_path, caplog):
     assert model(clip_of(8, size=32)).logits.shape == (2, 3)
 
 
+def test_a_file_of_another_width_does_not_tell_its_heads(tmp_path):
+    path = authors_file(tiny_transformer("timesformer"), tmp_path / "a.pyth")
+    with pytest.raises(InputError, match=r"how many heads its attention of 16 .*give num_heads"):
+        timesformer(5, weights=path)
+
+
+def test_a_folder_in_half_precision_is_read_in_full(tmp_path):
+    tiny_transformer("timesformer").to(torch.bfloat16).save_pretrained(tmp_path)
+    kept = timesformer(5, weights=tmp_path)
+    assert {each.dtype for each in kept.parameters()} == {torch.float32}
+
+
 def test_another_file_is_refused(tmp_path):
     torch.save({"model_state": tiny("x3d").state_dict()}, tmp_path / "x3d.pyth")
     with pytest.raises(
@@ -184,7 +196,7 @@ def test_another_file_is_refused(tmp_path):
         timesformer(5, weights=tmp_path / "x3d.pyth")
     path = authors_file(tiny_transformer("timesformer"), tmp_path / "a.pyth")
     with pytest.raises(InputError, match=r"cls_token is \(1, 1, 16\) there and \(1, 1, 32\) here"):
-        timesformer(5, weights=path, width=32)
+        timesformer(5, weights=path, width=32, num_heads=2)
 
 
 def test_a_folder_keeps_its_frames_unless_asked(tmp_path, caplog):

@@ -1,6 +1,7 @@
 """`kinema finetune` and `kinema evaluate`, run as a person runs them."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -192,6 +193,20 @@ def test_a_damaged_checkpoint(kinema: Run, done: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(content[: len(content) // 2])
     result = kinema("finetune", recipe, "-o", tmp_path, "--resume", "--device", "cpu")
     assert_one_sentence(result, "checkpoint.safetensors", "remove it")
+
+
+def test_what_cannot_be_compared_is_known_before_it_is_scored(
+    kinema: Run, done: Path, tmp_path: Path
+) -> None:
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(done, unfinished)
+    (unfinished / "backbone.safetensors").unlink()
+    result = kinema("evaluate", done, "--compare", unfinished, "-o", tmp_path / "out")
+    assert_one_sentence(result, "no finished run", "--resume")
+    (tmp_path / "taken").write_text("a file")
+    result = kinema("evaluate", done, "-o", tmp_path / "taken")
+    assert_one_sentence(result, "taken is not a folder")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_comparison_with_no_run(kinema: Run, done: Path, tmp_path: Path) -> None:

@@ -39,6 +39,13 @@ def test_a_video_gives_overlay_sheet_and_report(kinema: Run, clip: Path, tmp_pat
     assert 0 < report["share_moving"] < 0.5
 
 
+def test_what_is_of_tensors_is_refused_for_a_video(kinema: Run, clip: Path, tmp_path: Path) -> None:
+    result = kinema("see", clip, "--mean", "0.5", "0.5", "0.5", "-o", tmp_path / "out")
+    assert result.returncode == 2
+    assert "--mean is of a clip in a .safetensors file" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_frames_and_stride_choose_from_the_middle(kinema: Run, clip: Path, tmp_path: Path) -> None:
     result = kinema("see", clip, "-o", tmp_path / "out", "--frames", "4", "--stride", "2")
     assert result.returncode == 0, result.stderr

@@ -47,6 +47,13 @@ def test_names_make_classes_in_alphabetical_order(root: Path) -> None:
     assert clips.labels == (1, 2)
 
 
+def test_digits_that_are_names_of_given_classes_are_names(root: Path) -> None:
+    """A test table may happen to hold those alone."""
+    path = write(root, "a.mp4,1\nb c.mp4,2\n")
+    assert csv(path, classes=["1", "2", "fist"]).labels == (0, 1)
+    assert csv(path, classes=["wave", "run", "jump"]).labels == (1, 2)
+
+
 def test_paths_are_relative_to_the_root_given(root: Path) -> None:
     assert csv(write(root, "d,e.mp4 0"), root / "sub").clips[0].path == root / "sub/d,e.mp4"
 

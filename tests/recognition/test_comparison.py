@@ -110,7 +110,15 @@ def test_a_run_is_like_itself(run_folder: Path) -> None:
 def test_runs_of_other_classes_or_clips_are_not_compared(run_folder: Path) -> None:
     evaluation = evaluate(run_folder, device="cpu")
     with pytest.raises(InputError, match="same data set"):
-        compare(evaluation, replace(evaluation, classes=("a", "b")))
+        compare(evaluation, replace(evaluation, run=replace(evaluation.run, classes=("a", "b"))))
+    sprites = evaluation.run.recipe
+    cluttered = {**sprites.dataset_arguments, "nuisance": "many"}
+    among_others = replace(evaluation.run, recipe=replace(sprites, dataset_arguments=cluttered))
+    with pytest.raises(InputError, match="same sprites"):
+        compare(evaluation, replace(evaluation, run=among_others))
+    more = {**sprites.dataset_arguments, "num_clips": 48}
+    longer = replace(evaluation.run, recipe=replace(sprites, dataset_arguments=more))
+    assert compare(evaluation, replace(evaluation, run=longer)).won == 0
     prediction = evaluation.prediction
     others = replace(prediction, labels=prediction.labels.flip(0))
     with pytest.raises(InputError, match="same split"):

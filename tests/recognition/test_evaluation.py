@@ -12,7 +12,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from kinema.datasets import ClipDataset, Item
+from kinema.datasets import ClipDataset, ClipList, Item
+from kinema.datasets import folder as read_folder
 from kinema.errors import InputError
 from kinema.motion_prompt import PlainFrames
 from kinema.recognition import (
@@ -24,7 +25,8 @@ from kinema.recognition import (
     score,
     write_evaluation,
 )
-from kinema.recognition.data import find_clips
+from kinema.recognition.data import _READERS, find_clips
+from kinema.recognition.evaluation import Prediction, _predict, score_together
 from tests.recognition.tiny import CONVOLUTIONAL, MOTIONS, TRANSFORMER
 
 
@@ -81,18 +83,47 @@ def test_probabilities_are_means_over_views(num_views: int, batch_size: int) -> 
         torch.testing.assert_close(shares.double(), expected, rtol=1e-5, atol=1e-6)
 
 
+def share(clips: Clips, process: int, num_processes: int) -> Prediction | None:
+    """What one of several processes predicts."""
+    return _predict(
+        ByBrightness(),  # type: ignore[arg-type]
+        clips,
+        batch_size=2,
+        num_workers=0,
+        precision="fp32",
+        process=process,
+        num_processes=num_processes,
+    )
+
+
 def test_processes_share_the_clips_out() -> None:
-    parts = [
-        predict(ByBrightness(), Clips(1), batch_size=2, process=i, num_processes=2)  # type: ignore[arg-type]
-        for i in range(2)
-    ]
-    assert [part.indices.tolist() for part in parts] == [[0, 2, 4, 6], [1, 5]]
+    found = [share(Clips(1), process, 2) for process in range(2)]
+    assert [part.indices.tolist() for part in found if part] == [[0, 2, 4, 6], [1, 5]]
 
 
-def test_nothing_that_can_be_read() -> None:
+def test_a_process_without_a_clip_leaves_the_scores_to_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More processes than clips, or one whose share is broken: that ended all of them."""
+    parts = [share(Clips(1), process, 9) for process in range(9)]
+    assert [part is None for part in parts] == [i in (3, 7, 8) for i in range(9)]
+    monkeypatch.setattr("accelerate.utils.gather_object", lambda mine: [*parts[:8], *mine])
+    last = SimpleNamespace(process_index=8, num_processes=9)
+    together = score_together(ByBrightness(), Clips(1), TRANSFORMER, accelerator=last)  # type: ignore[arg-type]
+    alone = predict(ByBrightness(), Clips(1), batch_size=2)  # type: ignore[arg-type]
+    assert together.as_dict() == score(alone.probabilities, alone.labels).as_dict()
+    monkeypatch.setattr("accelerate.utils.gather_object", lambda mine: [None, *mine])
+    with pytest.raises(InputError, match="none of the test clips can be read: there are none"):
+        score_together(ByBrightness(), Clips(1), TRANSFORMER, accelerator=last)  # type: ignore[arg-type]
+
+
+def test_nothing_that_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = {"pixel_values": None, "labels": 0, "index": 3, "errors": ["3 is broken"]}
     clips = Clips(1)
+    monkeypatch.setattr(Clips, "__len__", lambda self: 1)
+    monkeypatch.setattr(Clips, "__getitem__", lambda self, index: broken)
     with pytest.raises(InputError, match="3 is broken"):
-        predict(ByBrightness(), clips, batch_size=2, process=3, num_processes=7)  # type: ignore[arg-type]
+        predict(ByBrightness(), clips, batch_size=2)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +224,36 @@ def test_a_broken_test_video_is_counted(on_videos: Path, clips: Path, tmp_path: 
     evaluation = evaluate(on_videos, data=tmp_path, on_error="skip", device="cpu")
     assert len(evaluation.prediction.labels) == 9
     assert len(evaluation.broken_clips) == 1
+
+
+def test_clips_of_the_list_that_are_not_there_are_counted(
+    on_videos: Path,
+    clips: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An accuracy over what happens to be there must say so."""
+
+    def some(root: str, *, subset: str) -> ClipList:
+        return replace(read_folder(Path(root) / subset), missing=("wave_1.avi", "wave_2.avi"))
+
+    monkeypatch.setitem(_READERS, "ucf101", some)
+    recipe = replace(TRANSFORMER, dataset="ucf101", dataset_arguments={}, num_epochs=1)
+    summary = finetune(recipe, tmp_path / "run", data=clips, device="cpu")
+    assert summary["num_missing_clips"] == 2
+    assert f"2 of the {2 + summary['num_clips']} clips of" in caplog.text
+    assert "wave_1.avi for example" in caplog.text
+    evaluation = evaluate(tmp_path / "run", device="cpu")
+    assert evaluation.as_dict()["num_missing_clips"] == 2
+    assert evaluate(on_videos, device="cpu").num_missing_clips == 0
+
+
+def test_settings_that_sprites_have_no_use_for(tmp_path: Path) -> None:
+    for setting in ({"frame_stride": 8}, {"short_side": (20, 24)}):
+        with pytest.raises(InputError, match="every frame is rendered at its size"):
+            finetune(replace(TRANSFORMER, **setting), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_cannot_be_evaluated(run_folder: Path, on_videos: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_published_recipe_is_the_published_one() -> None:
     assert (recipe.optimiser, recipe.learning_rate, recipe.momentum) == ("sgd", 0.005, 0.9)
     assert (recipe.step_epochs, recipe.step_rates) == ((11, 14), (0.1, 0.01))
     assert recipe.batch_size * recipe.accumulation == 64
-    assert (recipe.num_clip_frames, recipe.frame_stride, recipe.num_epochs) == (9, 32, 25)
+    assert (recipe.num_clip_frames, recipe.frame_stride, recipe.num_epochs) == (9, 35.875, 25)
     assert (recipe.num_views, recipe.num_crops, recipe.size) == (1, 3, 224)
     assert recipe.weight_decay == 1e-4
 
@@ -80,7 +80,9 @@ def test_a_setting_takes_the_place_of_the_files(tmp_path: Path) -> None:
 
 
 def test_a_recipe_comes_back_from_its_own_values() -> None:
-    recipe = replace(TRANSFORMER, step_epochs=(1, 2), step_rates=(0.5, 0.1), ema_decay=0.5)
+    recipe = replace(
+        TRANSFORMER, schedule="steps", step_epochs=(1, 2), step_rates=(0.5, 0.1), ema_decay=0.5
+    )
     assert recipe_of(recipe.as_dict(), name="x") == recipe
 
 
@@ -120,6 +122,13 @@ def test_a_setting_that_cannot_be(setting: str, words: str, tmp_path: Path) -> N
     with pytest.raises(InputError) as error:
         read_recipe(path, settings=[setting])
     assert words in str(error.value)
+
+
+def test_rates_of_steps_without_steps(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(SMALLEST)
+    with pytest.raises(InputError, match=r"step_epochs is \[2, 3\] and schedule 'cosine'"):
+        read_recipe(path, settings=["step_epochs=[2, 3]", "step_rates=[0.5, 0.1]"])
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from kinema.datasets import VideoDataset
 from kinema.errors import InputError
 from kinema.recognition import Recipe, evaluate, finetune, load_model, new_model, read_run
 from kinema.recognition import training as loop
@@ -25,6 +26,7 @@ from tests.recognition.tiny import CONVOLUTIONAL, MOTIONS, TRANSFORMER, write_re
 
 # Adam divides by the size of a gradient, which blows rounding up where it is next to nothing.
 PLAIN = replace(TRANSFORMER, optimiser="sgd", learning_rate=0.1)
+VIDEOS = replace(TRANSFORMER, dataset="folder", dataset_arguments={})
 
 
 def run(recipe: Recipe, folder: Path, **options: Any) -> dict[str, Any]:
@@ -282,6 +284,48 @@ def test_two_processes_learn_what_one_learns_with_a_doubled_batch(tmp_path: Path
     ):
         assert b["test_top1"] == a["test_top1"]
         assert b["top1"] == pytest.approx(a["top1"])
+
+
+def test_a_broken_test_video_is_counted_in_training_too(clips: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(clips, data)
+    (data / "test" / "up" / "broken.mp4").write_text("these are words")
+    recipe = replace(VIDEOS, num_epochs=1, epochs_between_tests=1, on_error="skip")
+    summary = run(recipe, tmp_path / "run", data=data)
+    (said,) = summary["broken_clips"]
+    assert "broken.mp4" in said
+    assert "test_top1" in summary["last_epoch"]
+
+
+def test_training_is_watched_in_the_middle_of_clips(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of thirty views a test would take longer than the epochs between two."""
+    seen: list[tuple[int, ...]] = []
+    watched = VideoDataset.__getitem__
+
+    def note(self: VideoDataset, index: int) -> Any:
+        item = watched(self, index)
+        if not self.training:
+            seen.append(tuple(item["pixel_values"].shape))
+        return item
+
+    monkeypatch.setattr(VideoDataset, "__getitem__", note)
+    recipe = replace(VIDEOS, num_epochs=1, epochs_between_tests=1, num_views=2, num_crops=3)
+    run(recipe, tmp_path / "run", data=clips)
+    assert set(seen) == {(5, 3, 16, 16)}
+    assert evaluate(tmp_path / "run", device="cpu").num_views == 2
+
+
+def test_what_changes_nothing_of_what_is_learned_may_change_on_resume(tmp_path: Path) -> None:
+    run(replace(PLAIN, num_epochs=1), tmp_path)
+    before = weights(tmp_path)
+    other = replace(PLAIN, num_epochs=1, on_error="skip", epochs_between_tests=1, num_workers=1)
+    run(other, tmp_path, resume=True)
+    assert read_run(tmp_path).recipe == other
+    assert all(torch.equal(weights(tmp_path)[name], value) for name, value in before.items())
+    with pytest.raises(InputError, match=r"momentum 0\.9, now 0\.5"):
+        run(replace(other, momentum=0.5), tmp_path, resume=True)
 
 
 def test_two_processes_finish_after_a_single_epoch(tmp_path: Path) -> None:

@@ -81,6 +81,19 @@ def test_what_follows_a_whole_file_is_not_judged(make_video):
     assert read_video(path).frames.shape[0] == 8
 
 
+@pytest.mark.parametrize("kind", [b"udta", b"pdin", b"PICT"])
+def test_a_box_of_another_kind_before_the_index(make_video, kind):
+    path = make_video("whole.mp4", num_frames=8)
+    data = path.read_bytes()
+    (first,) = struct.unpack(">I", data[:4])
+    box = struct.pack(">I4s8s", 16, kind, b"whatever")
+    # The index keeps its place in the file: it holds where the pictures are.
+    place = data.index(b"moov") - 4
+    assert place > first
+    path.write_bytes(data[:place] + box + data[place:])
+    assert read_video(path).frames.shape[0] == 8
+
+
 def test_a_length_that_counts_its_header_in(make_video):
     path = make_video("whole.avi", num_frames=8)
     data = path.read_bytes()

@@ -36,6 +36,7 @@ _NAMES = {
     r"norm\.": "timesformer.layernorm.",
     r"head\.": "classifier.",
 }
+_PUBLISHED_WIDTHS = (768, 1024)
 
 
 def timesformer(
@@ -68,7 +69,8 @@ def timesformer(
         width: channels of a token, 768 in the base model. This and the next four come with the
             weights where there are any.
         depth: layers, 12.
-        num_heads: heads of attention, by default one for 64 channels.
+        num_heads: heads of attention, by default one for 64 channels, as the published models
+            have them. A file of weights of another width than theirs does not tell: give it then.
         mlp_width: channels inside the MLP, by default four times the width.
         patch_size: side of the square that makes one token, 16.
         dropout: probability, on embeddings and after each layer.
@@ -107,6 +109,11 @@ def timesformer(
     path = Path(weights)
     state = in_transformers_names(read_state(path))
     found = _sizes_in(state, path)
+    if num_heads is None and found["width"] not in _PUBLISHED_WIDTHS:
+        raise InputError(
+            f"{path} does not tell how many heads its attention of {found['width']} channels has; "
+            "give num_heads"
+        )
     model = transformer(facts.name, num_classes=num_classes, dropout=dropout, **found | sizes)
     load_state(model, state, head=str(facts.head), path=path)
     if num_frames is not None:

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from kinema.backbones.facts import FACTS
@@ -100,6 +101,8 @@ def pretrained_transformer(
         AutoModelForVideoClassification,
         source,
         config=config,
+        # Whatever they were saved in: it is `precision` that says what to compute in.
+        dtype=torch.float32,
         ignore_mismatched_sizes=True,
         output_loading_info=True,
     )
@@ -135,7 +138,7 @@ def saved_transformer(
 
     config = _configuration(folder, family, num_frames=num_frames, size=size, sizes=sizes)
     config.num_labels = num_classes
-    model: nn.Module = AutoModelForVideoClassification.from_config(config)
+    model: nn.Module = AutoModelForVideoClassification.from_config(config, dtype=torch.float32)
     load_weights(model, weights, head=str(FACTS[config.model_type].head))
     return _at_clip_size(model, num_frames=num_frames, size=size)
 

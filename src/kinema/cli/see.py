@@ -49,15 +49,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument(
         "--size", type=int, default=256, help="shorter side in pixels; 0 keeps the size (256)"
     )
-    command.add_argument(
-        "--layout", default="TCHW", help="axes of a clip that is a .safetensors file (TCHW)"
-    )
-    command.add_argument(
-        "--mean", type=float, nargs="+", default=[0.0] * 3, help="subtracted from that clip (0 0 0)"
-    )
-    command.add_argument(
-        "--std", type=float, nargs="+", default=[1.0] * 3, help="divided into that clip (1 1 1)"
-    )
+    command.add_argument("--layout", help="axes of a clip that is a .safetensors file (TCHW)")
+    command.add_argument("--mean", type=float, nargs="+", help="subtracted from that clip (0 0 0)")
+    command.add_argument("--std", type=float, nargs="+", help="divided into that clip (1 1 1)")
     command.set_defaults(run=run)
 
 
@@ -71,10 +65,17 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.size < 0:
         raise InputError(f"size is {arguments.size}; give the shorter side in pixels, or 0")
+    if arguments.video.suffix != ".safetensors":
+        for name in ("layout", "mean", "std"):
+            if getattr(arguments, name) is not None:
+                raise InputError(
+                    f"--{name} is of a clip in a .safetensors file, and {arguments.video} is none; "
+                    "leave it out"
+                )
     prompt = MotionPrompt(
-        mean=arguments.mean,
-        std=arguments.std,
-        layout=arguments.layout,
+        mean=arguments.mean or (0.0,) * 3,
+        std=arguments.std or (1.0,) * 3,
+        layout=arguments.layout or "TCHW",
         normalisation=_normalisation(arguments),
     )
     settings: dict[str, Any] = {

@@ -68,6 +68,9 @@ def _labels(
     path: Path, said: list[str], classes: Sequence[str] | None
 ) -> tuple[tuple[str, ...], list[int]]:
     """Class names and the index of each label."""
+    if classes is not None and all(label in classes for label in said):
+        # Names first: classes may be called "1", "2" and "fist", and all labels here be "1".
+        return tuple(classes), [classes.index(label) for label in said]
     if all(label.removeprefix("-").isdecimal() for label in said):
         labels = [int(label) for label in said]
         if min(labels) < 0:

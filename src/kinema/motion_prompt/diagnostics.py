@@ -43,8 +43,10 @@ def diagnose(normalisation: nn.Module, attention: Tensor) -> PromptDiagnostics:
     if isinstance(normalisation, LearnableSigmoid):
         slope = sigmoid_slope(normalisation.m).item()
         shift = sigmoid_shift(normalisation.n).item()
-    values = attention.detach().double()
-    at_rest = normalisation(torch.zeros_like(values[:1, :1, :1, :1]))
+    rest = torch.zeros(1, 1, 1, 1, dtype=torch.float32, device=attention.device)
+    at_rest = normalisation(rest)
+    # Apple's GPUs have no float64.
+    values = attention.detach().cpu().double()
     return PromptDiagnostics(
         slope=slope,
         shift=shift,

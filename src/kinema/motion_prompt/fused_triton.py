@@ -35,7 +35,9 @@ def can_run(frames: Tensor) -> bool:
     if triton_kernels is None or _failed:
         return False
     return (
-        frames.device.type == "cuda" and frames.dtype != torch.float64 and _last_place(frames) < _MOST
+        frames.device.type == "cuda"
+        and frames.dtype != torch.float64
+        and _last_place(frames) < _MOST
     )
 
 

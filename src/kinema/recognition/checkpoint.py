@@ -20,8 +20,16 @@ from kinema.recognition.learner import Learner
 
 CHECKPOINT = "checkpoint.safetensors"
 
-_MAY_DIFFER = {"num_workers", "steps_between_checkpoints"}
-"""Settings that change nothing in the result."""
+_MAY_DIFFER = {
+    "num_workers",
+    "steps_between_checkpoints",
+    "on_error",
+    "epochs_between_tests",
+    "num_views",
+    "num_crops",
+    "test_size",
+}
+"""Settings that change nothing in what is learned."""
 
 
 @dataclass(frozen=True)

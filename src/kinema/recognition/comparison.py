@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from kinema.errors import InputError
 from kinema.files import filling
+from kinema.recognition.data import SPRITES
 from kinema.recognition.evaluation import Evaluation
-from kinema.recognition.run import load_model
+from kinema.recognition.run import Run, check_finished, load_model
 
 COMPARISON = "comparison.json"
 CLASSES = "class_difference.png"
@@ -43,17 +44,34 @@ class Comparison:
         return vars(self)
 
 
+def check_comparable(first: Run, second: Run) -> None:
+    """Pass two finished runs of the same classes on the same data set, before they are evaluated.
+
+    Raises:
+        InputError: one is not finished, or they are of other classes or of sprites rendered
+            otherwise.
+    """
+    check_finished(first)
+    check_finished(second)
+    if first.classes != second.classes:
+        raise InputError(
+            f"{first.folder} has {len(first.classes)} classes and {second.folder} "
+            f"{len(second.classes)} or others; compare runs on the same data set"
+        )
+    if _rendered(first) != _rendered(second):
+        raise InputError(
+            f"{first.folder} and {second.folder} were tested on other clips, since their "
+            "dataset_arguments differ; compare runs on the same sprites"
+        )
+
+
 def compare(first: Evaluation, second: Evaluation) -> Comparison:
     """Compare two evaluations of runs on the same clips.
 
     Raises:
         InputError: they are of other classes or clips.
     """
-    if first.classes != second.classes:
-        raise InputError(
-            f"{first.run.folder} has {len(first.classes)} classes and {second.run.folder} "
-            f"{len(second.classes)} or others; compare runs on the same data set"
-        )
+    check_comparable(first.run, second.run)
     right = [_right(each) for each in (first, second)]
     both = sorted(set(right[0]) & set(right[1]))
     # What one of them lacks can only be what it could not read.
@@ -119,6 +137,14 @@ def _cosine(first: Tensor, second: Tensor) -> float:
     if torch.equal(a, b):
         return 1.0
     return F.cosine_similarity(a, b, dim=0).item()
+
+
+def _rendered(run: Run) -> dict[str, Any]:
+    """What clips were rendered by: they have no names but numbers."""
+    recipe = run.recipe
+    arguments = recipe.dataset_arguments if recipe.dataset == SPRITES else {}
+    # How many there are to train on, and where they are kept, changes none to test on.
+    return {name: arguments[name] for name in arguments if name not in ("num_clips", "in_memory")}
 
 
 def _right(evaluation: Evaluation) -> dict[tuple[str, int], tuple[bool, int]]:

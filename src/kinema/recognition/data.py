@@ -54,6 +54,11 @@ class Source:
     recipe: Recipe
     training: bool
 
+    @property
+    def num_missing(self) -> int:
+        """How many clips of the official list are not on disk."""
+        return 0 if self.clips is None else len(self.clips.missing)
+
     def name_of(self, index: int) -> str:
         """What the data set calls a clip."""
         return str(index) if self.clips is None else self.clips.clips[index].name
@@ -123,6 +128,15 @@ def find_clips(recipe: Recipe, root: str | Path | None, *, training: bool) -> So
         read = {"folder": _folder, "csv": _csv}[name]
         own = {"root": Path(root), "training": training}
         clips = _call(read, recipe, recipe.dataset_arguments, **own)
+    if clips.missing:
+        logger.warning(
+            "%d of the %d clips of %s are not under %s and are left out, %s for example",
+            len(clips.missing),
+            len(clips.missing) + len(clips),
+            clips.name,
+            root,
+            clips.missing[0],
+        )
     if training:
         if emptied := [clips.classes[label] for label in clips.emptied]:
             others = f" and {len(emptied) - 1} others have" if len(emptied) > 1 else " has"
@@ -155,6 +169,11 @@ def _sprites(recipe: Recipe, shared: dict[str, Any]) -> ClipDataset:
         raise InputError(
             f"num_views is {recipe.num_views} and num_crops {recipe.num_crops}; expected 1 of each "
             f"for {SPRITES}, which are rendered as long and as large as they are seen"
+        )
+    if recipe.frame_stride not in (0, 1) or recipe.short_side:
+        raise InputError(
+            f"frame_stride is {recipe.frame_stride:g} and short_side {list(recipe.short_side)}; "
+            f"leave them at 1 and out for {SPRITES}, whose every frame is rendered at its size"
         )
     if isinstance(switches := arguments.get("nuisance"), dict):
         arguments["nuisance"] = _call(Nuisances, recipe, switches)

@@ -47,6 +47,7 @@ class Evaluation:
     num_views: int
     num_crops: int
     broken_clips: tuple[str, ...]
+    num_missing_clips: int
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON; predictions are apart."""
@@ -54,6 +55,7 @@ class Evaluation:
         return {
             "run": str(self.run.folder),
             "num_clips": len(self.prediction.labels),
+            "num_missing_clips": self.num_missing_clips,
             "broken_clips": list(self.broken_clips),
             "num_views": self.num_views,
             "num_crops": self.num_crops,
@@ -62,7 +64,6 @@ class Evaluation:
         }
 
 
-@torch.no_grad()
 def predict(
     model: MotionPromptClassifier,
     clips: ClipDataset,
@@ -70,8 +71,6 @@ def predict(
     batch_size: int,
     num_workers: int = 0,
     precision: str = "fp32",
-    process: int = 0,
-    num_processes: int = 1,
     progress: bool = False,
 ) -> Prediction:
     """Predict the classes of videos: the mean, over a video's views, of the softmax of its logits.
@@ -83,12 +82,35 @@ def predict(
         batch_size: videos that the model sees at a time, with all their views.
         num_workers: processes that read.
         precision: "fp32" or "bf16".
-        process, num_processes: which share of the videos to take.
         progress: show a bar.
 
     Raises:
         InputError: none of the videos can be read, or the model's logits are not finite.
     """
+    part = _predict(
+        model,
+        clips,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        precision=precision,
+        progress=progress,
+    )
+    return _whole([part], clips)
+
+
+@torch.no_grad()
+def _predict(
+    model: MotionPromptClassifier,
+    clips: ClipDataset,
+    *,
+    batch_size: int,
+    num_workers: int,
+    precision: str,
+    process: int = 0,
+    num_processes: int = 1,
+    progress: bool = False,
+) -> Prediction | None:
+    """Predict one process's share of the videos; None where none of them can be read."""
     device = next(model.parameters()).device
     model.eval()
     loader = ClipLoader(
@@ -118,9 +140,21 @@ def predict(
         labels.append(batch["labels"])
         indices.append(batch["index"])
     if not probabilities:
-        said = clips.errors[0] if clips.errors else "there are none for this process"
-        raise InputError(f"none of the test clips can be read: {said}")
+        return None
     return Prediction(torch.cat(probabilities), torch.cat(labels), torch.cat(indices))
+
+
+def _whole(parts: Sequence[Prediction | None], clips: ClipDataset) -> Prediction:
+    """Join the shares of all processes."""
+    there = [part for part in parts if part is not None]
+    if not there:
+        said = clips.errors[0] if clips.errors else "there are none"
+        raise InputError(f"none of the test clips can be read: {said}")
+    return Prediction(
+        torch.cat([each.probabilities for each in there]),
+        torch.cat([each.labels for each in there]),
+        torch.cat([each.indices for each in there]),
+    )
 
 
 def score_together(
@@ -142,18 +176,15 @@ def score_together(
     # Each process has running statistics of its own; what is kept are the main process's.
     for buffer in model.buffers():
         broadcast(buffer)
-    part = predict(
+    part = _predict(
         model,
         clips,
         **_reading(recipe),
         process=accelerator.process_index,
         num_processes=accelerator.num_processes,
     )
-    parts = gather_object([part])
-    return score(
-        torch.cat([each.probabilities for each in parts]),
-        torch.cat([each.labels for each in parts]),
-    )
+    whole = _whole(gather_object([part]), clips)
+    return score(whole.probabilities, whole.labels)
 
 
 def check_test_size(model: MotionPromptClassifier, recipe: Recipe) -> None:
@@ -222,6 +253,7 @@ def evaluate(
         num_views=recipe.num_views,
         num_crops=recipe.num_crops,
         broken_clips=tuple(clips.errors),
+        num_missing_clips=test.num_missing,
     )
 
 

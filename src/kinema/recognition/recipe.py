@@ -99,7 +99,8 @@ class Recipe:
         seed: of new weights, order of clips, augmentation and dropout.
         num_workers: processes that read clips; they change nothing in the result.
         on_error: "fail" on a video that cannot be read, or "skip" it and count it.
-        epochs_between_tests: accuracy on the test clips after so many epochs; 0 for never.
+        epochs_between_tests: accuracy on the test clips, in their middle view and crop, after so
+            many epochs and after the last; 0 for never.
         steps_between_checkpoints: optimiser steps.
     """
 
@@ -187,6 +188,11 @@ class Recipe:
             raise InputError(
                 f"step_epochs is {list(self.step_epochs)} and step_rates {list(self.step_rates)}; "
                 "give rising epochs and a rate for each"
+            )
+        if self.step_epochs and self.schedule != "steps":
+            raise InputError(
+                f"step_epochs is {list(self.step_epochs)} and schedule {self.schedule!r}; they are "
+                'of the schedule "steps"'
             )
 
     @property

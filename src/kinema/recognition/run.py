@@ -66,15 +66,24 @@ def read_run(folder: str | Path) -> Run:
         raise InputError(f"{path} cannot be read as a run: {error}") from error
 
 
-def load_model(run: Run) -> MotionPromptClassifier:
-    """Return the finished model of a run, on the CPU.
+def check_finished(run: Run) -> None:
+    """Pass a run that has kept what it learned.
 
     Raises:
-        InputError: the run is not finished, or its weights do not fit its recipe.
+        InputError: the run is not finished.
     """
     if not (run.folder / BACKBONE).exists():
         raise InputError(
             f"{run.folder} holds no finished run ({BACKBONE} is missing); let "
             f"`kinema finetune --resume` finish it"
         )
+
+
+def load_model(run: Run) -> MotionPromptClassifier:
+    """Return the finished model of a run, on the CPU.
+
+    Raises:
+        InputError: the run is not finished, or its weights do not fit its recipe.
+    """
+    check_finished(run)
     return new_model(run.recipe, num_classes=len(run.classes), start=str(run.folder))

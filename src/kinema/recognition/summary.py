@@ -14,6 +14,7 @@ def summary_of(
     *,
     num_steps: int,
     num_clips: int,
+    num_missing_clips: int,
     num_classes: int,
     num_processes: int,
     device: str,
@@ -25,6 +26,7 @@ def summary_of(
     return {
         "num_steps": num_steps,
         "num_clips": num_clips,
+        "num_missing_clips": num_missing_clips,
         "num_classes": num_classes,
         "num_parameters": sum(each.numel() for each in parameters),
         "num_trained_parameters": sum(e.numel() for e in parameters if e.requires_grad),

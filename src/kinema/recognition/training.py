@@ -14,6 +14,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -99,17 +100,18 @@ class _FineTuning:
     def __init__(self, recipe: Recipe, data: str | Path | None, accelerator: Any) -> None:
         self.recipe, self.accelerator = recipe, accelerator
         self.root = None if data is None else str(data)
-        source = find_clips(recipe, data, training=True)
+        self.source = source = find_clips(recipe, data, training=True)
         self.classes = source.classes
         torch.manual_seed(recipe.seed)
-        self.digest = source.digest()
         self.model = new_model(recipe, num_classes=len(self.classes))
         check_batch_norm(self.model, batch_size=recipe.batch_size)
         check_test_size(self.model, recipe)
+        self.test_recipe = replace(recipe, num_views=1, num_crops=1)
         self.clips = source.dataset(self.model.prompt)
         self.test_clips = None
         if recipe.epochs_between_tests:
-            self.test_clips = find_clips(recipe, data, training=False).dataset(self.model.prompt)
+            test = find_clips(self.test_recipe, data, training=False)
+            self.test_clips = test.dataset(self.model.prompt)
         self.order = Order(
             self.clips,
             batch_size=recipe.batch_size,
@@ -132,11 +134,18 @@ class _FineTuning:
         self.model.to(accelerator.device)
         self.learner = new_learner(self.model, recipe)
         self.step = 0
+        self.begun = Progress(
+            step=0,
+            recipe=recipe.as_dict(),
+            num_processes=accelerator.num_processes,
+            num_clips=len(self.clips),
+            clips=source.digest(),
+        )
 
     def open(self, folder: Path) -> None:
         """Go on from the checkpoint of `folder`, or start there."""
         self.folder = folder
-        self.step = load_checkpoint(folder, self.learner, self._progress())
+        self.step = load_checkpoint(folder, self.learner, self.begun)
         self.journal = None
         if self.accelerator.is_main_process:
             if not self.step:
@@ -190,6 +199,7 @@ class _FineTuning:
                 self.model,
                 num_steps=self.step,
                 num_clips=len(self.clips),
+                num_missing_clips=self.source.num_missing,
                 num_classes=len(self.classes),
                 num_processes=self.accelerator.num_processes,
                 device=self.accelerator.device.type,
@@ -265,7 +275,8 @@ class _FineTuning:
         if every and (last or (epoch + 1) % every == 0):
             line |= self._test()
         # Those met since the run was last started, by any process.
-        line["broken_clips"] = sorted(set(gather_object(list(self.clips.errors))))
+        errors = [*self.clips.errors, *(self.test_clips.errors if self.test_clips else ())]
+        line["broken_clips"] = sorted(set(gather_object(errors)))
         if self.journal:
             lines = read_lines(self.folder / METRICS)[-self.order.num_steps :]
             for name in ("loss", "variation", "top1"):
@@ -277,7 +288,7 @@ class _FineTuning:
         """Score what would be kept now on the test clips."""
         assert self.test_clips is not None
         scores = score_together(
-            self.learner.kept, self.test_clips, self.recipe, accelerator=self.accelerator
+            self.learner.kept, self.test_clips, self.test_recipe, accelerator=self.accelerator
         )
         self.model.train()
         return {
@@ -285,15 +296,6 @@ class _FineTuning:
             "test_mean_class_accuracy": scores.mean_class_accuracy,
         }
 
-    def _progress(self) -> Progress:
-        return Progress(
-            step=self.step,
-            recipe=self.recipe.as_dict(),
-            num_processes=self.accelerator.num_processes,
-            num_clips=len(self.clips),
-            clips=self.digest,
-        )
-
     def _save(self) -> None:
         if self.accelerator.is_main_process:
-            save_checkpoint(self.folder, self.learner, self._progress())
+            save_checkpoint(self.folder, self.learner, replace(self.begun, step=self.step))
