@@ -31,7 +31,7 @@ from kinema.compare.page import write_page
 from kinema.errors import InputError
 from kinema.peers import Inversion, VmcSettings
 from kinema.sprites import parse_caption, render, scenes_of
-from kinema.video import write_video
+from kinema.video import read_video, write_video
 from tests.peers.quick import QUICK
 
 SETTINGS = {
@@ -185,6 +185,22 @@ def test_a_comparison_in_batches_comes_to_the_same_results(
         assert found == pytest.approx(alone, abs=1e-2)
     with pytest.raises(InputError, match="batch_size is 0"):
         compare(embedded, plan, SpriteScorer(), tmp_path / "c", batch_size=0)
+
+
+def test_clips_and_videos_have_the_length_and_size_of_the_plan(
+    embedded: Any, tmp_path: Path
+) -> None:
+    few = {"prompts": open_prompts(1), "seeds": (0,)}
+    plan = plan_of(**few, num_frames=8, size=(32, 64))
+    compare(embedded, plan, SpriteScorer(), tmp_path, model="sprites", progress=False)
+    made = sorted((tmp_path / "videos").iterdir())
+    assert len(made) == 3
+    for path in (*made, *(tmp_path / "references").iterdir()):
+        assert read_video(path).video.shape == (8, 3, 32, 64), path
+    # Plans of before say nothing of them, and mean the pipeline's own.
+    assert {"num_frames", "size"} & plan_of().as_dict().keys() == set()
+    with pytest.raises(InputError, match="with other num_frames, size; give another folder"):
+        compare(embedded, plan_of(**few), SpriteScorer(), tmp_path, model="sprites")
 
 
 def test_a_finished_comparison_is_not_run_again(finished: Path, embedded: Any) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from kinema.cli.invert import add_model, pipeline_of
-from kinema.cli.limits import check_steps
+from kinema.cli.limits import check_frames, check_steps, size_of
 from kinema.errors import InputError
+from kinema.sprites import GUIDANCE
 
 _EMBEDDED = "sprites"
 
@@ -40,9 +41,22 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument(
         "--methods", default="none,kinema", help="names with commas between (none,kinema)"
     )
-    command.add_argument("--seeds", type=int, default=1, metavar="N", help="1")
-    command.add_argument("--steps", type=int, help="of every sampling; each method's own")
-    command.add_argument("--guidance", type=float, help="of every sampling; each method's own")
+    command.add_argument(
+        "--seeds", type=int, default=1, metavar="N", help="videos of each, from seeds 0 to N-1 (1)"
+    )
+    command.add_argument("--frames", type=int, metavar="N", help="to take from a clip, at most")
+    command.add_argument(
+        "--size", metavar="HxW", help="height and width of the videos, in pixels (the model's own)"
+    )
+    command.add_argument(
+        "--steps", type=int, help="of every sampling (each method's own, which differ)"
+    )
+    command.add_argument(
+        "--guidance",
+        type=float,
+        help="of every sampling (2 for the embedded models, else each method's own, which differ: "
+        "none has 12, kinema the pipeline's)",
+    )
     command.add_argument(
         "--precision", default="fp32", help="of sampling: fp32, or bf16 for autocast (fp32)"
     )
@@ -97,6 +111,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def _plan(arguments: argparse.Namespace) -> Any:
     from kinema.compare import Plan, clip_references, open_prompts, travelling_references
+    from kinema.motion_inversion.pipelines import EMBEDDED
 
     if arguments.seeds < 1:
         raise InputError(f"--seeds is {arguments.seeds}; give 1 or more")
@@ -109,13 +124,19 @@ def _plan(arguments: argparse.Namespace) -> Any:
         _check_embedded(arguments)
         references = travelling_references(arguments.sprites)
         prompts = prompts or open_prompts(arguments.prompts)
+    guidance = arguments.guidance
+    if guidance is None and arguments.model in EMBEDDED:
+        guidance = GUIDANCE
+    check_frames(arguments.frames)
     return Plan(
         references,
         prompts,
         seeds=range(arguments.seeds),
         methods=[name.strip() for name in arguments.methods.split(",")],
         num_steps=arguments.steps,
-        guidance=arguments.guidance,
+        guidance=guidance,
+        num_frames=arguments.frames,
+        size=size_of(arguments.size),
         precision=arguments.precision,
     )
 

@@ -54,6 +54,9 @@ class Plan:
         num_steps: of every sampling; each method's own where None.
         guidance: of every sampling; each method's own where None.
         learn_each_seed: learn anew for each seed, not once with the first.
+        num_frames: how many frames to take from each clip at most, and to make; the pipeline's
+            usual number where None.
+        size: height and width in pixels; the pipeline's usual where None.
         precision: of every sampling: "fp32" for the pipeline's own, "bf16" for autocast, which
             takes about half the time on a CPU. Learning is not touched.
 
@@ -71,6 +74,8 @@ class Plan:
     num_steps: int | None = None
     guidance: float | None = None
     learn_each_seed: bool = False
+    num_frames: int | None = None
+    size: tuple[int, int] | None = None
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
@@ -146,6 +151,9 @@ class Plan:
             "guidance": self.guidance,
             "learn_each_seed": self.learn_each_seed,
             "precision": self.precision,
+            # Only where they are asked for: plans of before say nothing of them.
+            **({} if self.num_frames is None else {"num_frames": self.num_frames}),
+            **({} if self.size is None else {"size": list(self.size)}),
         }
 
 

@@ -82,7 +82,9 @@ def compare(
     clips: dict[str, Tensor] = {}
     for _, reference, _ in left:
         if reference.name not in clips:
-            clips[reference.name] = fitted_reference(pipe, reference.video).video
+            clips[reference.name] = fitted_reference(
+                pipe, reference.video, num_frames=plan.num_frames, size=plan.size
+            ).video
             scorer.prepare(reference, clips[reference.name])
     with replacing(folder / PLAN) as temporary:
         temporary.write_text(json.dumps(described, indent=2) + "\n")
@@ -191,6 +193,8 @@ def _learned(
             prompt=reference.prompt,
             seed=seed,
             settings=plan.settings_of(method),
+            num_frames=plan.num_frames,
+            size=plan.size,
             progress=False,
         )
     output_folder(path.parent)
@@ -227,7 +231,7 @@ def _check_plan(folder: Path, plan: dict[str, Any]) -> None:
             f"{folder} holds results without the plan of a comparison; give another folder"
         ) from error
     if before != plan:
-        other = [name for name in plan if before.get(name) != plan[name]]
+        other = [name for name in {**before, **plan} if before.get(name) != plan.get(name)]
         raise InputError(
             f"{folder} holds a comparison with other {', '.join(other)}; give another folder"
         )
