@@ -55,11 +55,22 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument("--seeds", type=int, default=1, metavar="N", help="videos to make (1)")
     command.add_argument("--seed", type=int, default=0, help="the first of the seeds (0)")
     command.add_argument("--strength", type=float, help="of the motions (1)")
-    command.add_argument("--query-key", type=float, metavar="S", help="strength, if another")
-    command.add_argument("--value-strength", type=float, metavar="S", help="likewise")
+    command.add_argument(
+        "--query-key",
+        type=float,
+        metavar="S",
+        help="strength of query-key embeddings (--strength's)",
+    )
+    command.add_argument(
+        "--value-strength",
+        type=float,
+        metavar="S",
+        help="strength of value embeddings (--strength's)",
+    )
     command.add_argument(
         "--value",
-        help="value embeddings: debiased, debiased-zero, centred, raw or none (centred)",
+        help="how value embeddings are used: centred, debiased (the paper's), debiased-zero, raw "
+        "or none (centred)",
     )
     command.add_argument(
         "--window",
@@ -72,7 +83,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument("--noise", help="start from: none, blend or frequency")
     command.add_argument("--noise-share", type=float, help="of blend (0.5)")
     command.add_argument("--steps", type=int, help="of denoising (30, a peer's as published)")
-    command.add_argument("--guidance", type=float, help="towards the prompt (the pipeline's own)")
+    command.add_argument(
+        "--guidance",
+        type=float,
+        help="towards the prompt (2 for the embedded models, else the pipeline's own)",
+    )
     command.add_argument("--negative-prompt", help="what not to show")
     command.add_argument("--frames", type=int, metavar="N", help="length (the motion's)")
     command.add_argument("--size", metavar="HxW", help="in pixels (the motion's, or the model's)")

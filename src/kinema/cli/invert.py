@@ -15,7 +15,7 @@ _SETTINGS = {
     "learning_rate": (float, "RATE", "of AdamW"),
     "batch_size": (int, "N", "noise levels at once"),
     "blocks": (str, "NAME", "which blocks learn: paper, all, or a regular expression"),
-    "value": (str, "FORM", "value embeddings: full, coarse, low-rank or none"),
+    "value": (str, "FORM", "how value embeddings are kept: full, coarse, low-rank or none"),
     "objective": (str, "NAME", "plain, debiased or residual"),
     "noise_power": (float, "POWER", "how much more often noise levels near noise are learned at"),
     "inversion_steps": (int, "N", "of DDIM inversion, kept for the starting noise; 0 for none"),
@@ -35,7 +35,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.safetensors")
     add_model(command)
     command.add_argument(
-        "--method", default=_OURS, help="kinema, or a peer of kinema.peers, as motiondirector"
+        "--method",
+        default=_OURS,
+        help="kinema, or a peer: motion-inversion, motion-inversion-v1, motiondirector, vmc, dmt",
     )
     command.add_argument(
         "--settings", default="default", help="default, or paper: exactly the published ones"

@@ -33,7 +33,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     ship.set_defaults(run=run_ship)
 
     sample = group.add_parser("sample", help="make a video of a caption")
-    sample.add_argument("caption", help="such as 'a blue star on a grey background'")
+    sample.add_argument("caption", help="such as 'a red star on a black background'")
     sample.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     _add_sampling(sample)
     sample.add_argument("--seed", type=int, default=0)

@@ -27,7 +27,7 @@ class MotionPromptClassifierOutput(NamedTuple):
 
     logits: as the backbone gives them, `(B, num_classes)`.
     variation: the temporal attention variation, a scalar.
-    attention: `(B, T-1, H, W)`.
+    attention: `(B, T, H, W)`, T being the backbone's number of frames.
     """
 
     logits: Tensor

@@ -24,11 +24,11 @@ from kinema.motion_prompt.variation import attention_variation
 
 
 class MotionPromptOutput(NamedTuple):
-    """What a motion prompt makes of a clip of T frames.
+    """What a motion prompt makes of a clip of T + 1 frames.
 
-    video: attention times the clip from its second frame on, T-1 frames, in the clip's own layout
-        and dtype.
-    attention: `(B, T-1, H, W)` whatever the layout, float64 for float64, otherwise float32.
+    video: attention times the clip from its second frame on, T frames, in the clip's own layout and
+        dtype.
+    attention: `(B, T, H, W)` whatever the layout, float64 for float64, otherwise float32.
     variation: scalar; the loss term is `layer.penalty * variation`.
     """
 

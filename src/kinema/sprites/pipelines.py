@@ -29,7 +29,7 @@ def text_to_video(
 
     It makes 16 frames of 64x64 from captions of the sprites grammar
     (`kinema.sprites.parse_caption`), and is used as any such pipeline is:
-    `pipe("a blue star on a grey background", num_inference_steps=25).frames[0]`.
+    `pipe("a red star on a black background", guidance_scale=GUIDANCE).frames[0]`.
 
     Args:
         dtype: of the weights once loaded; they are kept as float16.
