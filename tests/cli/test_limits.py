@@ -32,6 +32,19 @@ LONG = "9" * 23
         (["generate", PROMPT, "--value", "bogus"], ("--value is for motions", "--motion")),
         (["generate", PROMPT, "--window", "0", "0.5"], ("--window is for motions",)),
         (["generate", PROMPT, "--value-strength", "2"], ("--value-strength is for motions",)),
+        (["generate", PROMPT, "--noise-share", "0.9"], ("--noise-share is for motions",)),
+        (
+            ["generate", PROMPT, "--motion", "x", "--noise-share", "0.9"],
+            ("--noise-share is of --noise blend",),
+        ),
+        (["generate", PROMPT, "--noise", "blend"], ("--noise is for motions",)),
+        (
+            ["generate", PROMPT, "--value", "none", "--value-strength", "3", "--motion", "x"],
+            ("--value none leaves",),
+        ),
+        (["compare", "--sprites", "1", "--prompts", "9", "--prompt", PROMPT], ("--prompts is 9",)),
+        (["compare", "--sprites", "1", "--frames", "8"], ("truth of sprites", "by tracks")),
+        (["compare", "--sprites", "1", "--size", "wide"], ("--size is 'wide'",)),
         (["generate", PROMPT, "--steps", "2000"], ("--steps is 2000", "1000 or fewer")),
         (["invert", "x.mp4", "--prompt", PROMPT, "--frames", "0"], ("--frames is 0",)),
         (["invert", "x.mp4", "--prompt", PROMPT, "--seed", LONG], ("--seed is 999",)),
@@ -53,6 +66,30 @@ def test_options_that_cannot_be_used(
     assert error.count("\n") == 1
     assert all(word in error for word in words), error
     assert not list(tmp_path.iterdir())
+
+
+def test_a_preview_is_not_written_over_the_clip(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = tmp_path / "car.gif"
+    clip.write_bytes(b"a clip of somebody's")
+    command = ["invert", str(clip), "--prompt", PROMPT, "-o", str(clip.with_suffix(".safetensors"))]
+    for method in ([], ["--method", "vmc"]):
+        assert main([*command, *method]) == 2
+        assert "written over the clip" in capsys.readouterr().err
+    assert clip.read_bytes() == b"a clip of somebody's"
+    # Without a preview nothing is in its way, and that it is no video is found out next.
+    assert main([*command, "--no-preview"]) == 2
+    assert "written over" not in capsys.readouterr().err
+
+
+def test_an_output_that_is_a_folder_is_known_before_learning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "car.safetensors").mkdir()
+    command = ["invert", "x.mp4", "--prompt", PROMPT, "-o", str(tmp_path / "car.safetensors")]
+    assert main(command) == 2
+    assert "car.safetensors is a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("device", ["tpu", "mps"])

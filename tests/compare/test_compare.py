@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from kinema.cli import main
+from kinema.cli.compare import table
 from kinema.compare import (
     Plan,
     Reference,
@@ -192,7 +193,9 @@ def test_clips_and_videos_have_the_length_and_size_of_the_plan(
 ) -> None:
     few = {"prompts": open_prompts(1), "seeds": (0,)}
     plan = plan_of(**few, num_frames=8, size=(32, 64))
-    compare(embedded, plan, SpriteScorer(), tmp_path, model="sprites", progress=False)
+    with pytest.raises(InputError, match="known of whole references"):
+        compare(embedded, plan, SpriteScorer(), tmp_path, model="sprites")
+    compare(embedded, plan, TrackScorer(), tmp_path, model="sprites", progress=False)
     made = sorted((tmp_path / "videos").iterdir())
     assert len(made) == 3
     for path in (*made, *(tmp_path / "references").iterdir()):
@@ -200,7 +203,28 @@ def test_clips_and_videos_have_the_length_and_size_of_the_plan(
     # Plans of before say nothing of them, and mean the pipeline's own.
     assert {"num_frames", "size"} & plan_of().as_dict().keys() == set()
     with pytest.raises(InputError, match="with other num_frames, size; give another folder"):
-        compare(embedded, plan_of(**few), SpriteScorer(), tmp_path, model="sprites")
+        compare(embedded, plan_of(**few), TrackScorer(), tmp_path, model="sprites")
+
+
+def test_a_clip_in_the_output_is_not_shown_over(embedded: Any, tmp_path: Path) -> None:
+    clip = tmp_path / "references" / "car.mp4"
+    clip.parent.mkdir()
+    write_video(clip, torch.rand(8, 3, 64, 64), frames_per_second=8)
+    before = clip.read_bytes()
+    plan = plan_of(references=[clip_reference(clip, "a car")])
+    with pytest.raises(InputError, match=r"over the clip .* itself; give another output"):
+        compare(embedded, plan, TrackScorer(), tmp_path)
+    assert clip.read_bytes() == before
+
+
+def test_a_video_of_nan_says_whose_it_is(
+    embedded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(methods=("none",), prompts=open_prompts(1), seeds=(4,))
+    broken = torch.full((16, 3, 64, 64), torch.nan)
+    monkeypatch.setattr("kinema.peers.methods.Peer.generate", lambda *_, **__: broken)
+    with pytest.raises(InputError, match=r"none made a video of NaN .* seed 4, by 00-right; leave"):
+        compare(embedded, plan, SpriteScorer(), tmp_path, progress=False)
 
 
 def test_a_finished_comparison_is_not_run_again(finished: Path, embedded: Any) -> None:
@@ -358,7 +382,12 @@ def test_missing_scores_do_not_count() -> None:
         }
     ]
     (row,) = rows_of(plan, videos, learned, pipeline="p")
-    assert row["score"] == {"mean": 0.625, "spread": pytest.approx(stdev([1.0, 0.25]))}
+    assert row["score"] == {
+        "mean": 0.625,
+        "spread": pytest.approx(stdev([1.0, 0.25])),
+        "num_videos": 3,
+    }
+    assert "0.625 ± 0.530 (3)" in table([row])
     assert row["peak_bytes"] == 5
 
 

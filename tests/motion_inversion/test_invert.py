@@ -391,6 +391,14 @@ def test_a_longer_run_goes_on_from_a_shorter_one(pipelines: dict[str, Any], tmp_
     assert _same(longer, _invert(pipe))
 
 
+def test_a_shorter_run_does_not_go_on_from_a_longer_one(pipelines: dict[str, Any], tmp_path: Path):
+    """It would say of itself that it was learned in fewer steps than it was."""
+    pipe, checkpoint = pipelines["animatediff"], tmp_path / "run.safetensors"
+    _invert(pipe, checkpoint=checkpoint)
+    with pytest.raises(InputError, match="has learned for 3 steps and num_steps is 1; give 3"):
+        _invert(pipe, dataclasses.replace(QUICK, num_steps=1), resume_from=checkpoint)
+
+
 def test_a_checkpoint_of_something_else_is_refused(pipelines: dict[str, Any], tmp_path: Path):
     pipe, checkpoint = pipelines["animatediff"], tmp_path / "run.safetensors"
     short = dataclasses.replace(QUICK, num_steps=1)

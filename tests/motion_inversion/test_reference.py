@@ -80,6 +80,22 @@ def test_files_folders_pictures_and_tensors_are_the_same_clip(tmp_path: Path):
     assert others[0].sha256 == others[1].sha256 != others[3].sha256
 
 
+def test_of_a_folder_only_the_chosen_frames_are_opened(tmp_path: Path):
+    """A recording's frames, thousands of them at their full size, do not fit into memory."""
+    video = _video(6, 32, 48)
+    for index, frame in enumerate(video):
+        write_image(tmp_path / f"{index}.png", frame)
+    for index in (0, 2, 4):
+        (tmp_path / f"{index}.png").write_text("not opened")
+    reference = read_reference(tmp_path, num_frames=3, size=(32, 48), frames_per_second=12)
+    torch.testing.assert_close(reference.video, video[[1, 3, 5]], atol=0.01, rtol=0)
+    assert reference.frames_per_second == pytest.approx(6)
+    # But every frame counts for whose motion it is.
+    (tmp_path / "2.png").write_text("another")
+    again = read_reference(tmp_path, num_frames=3, size=(32, 48))
+    assert again.sha256 != reference.sha256
+
+
 def test_the_hash_is_that_of_the_file(tmp_path: Path):
     import hashlib
 

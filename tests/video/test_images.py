@@ -27,6 +27,13 @@ def test_a_list_keeps_its_order_and_may_mix_files_and_images(folder):
     assert clip.frames[:, 2, 0, 0].tolist() == [0, 77]
 
 
+def test_only_some_of_them_are_read(folder):
+    clip = read_images(folder, frames_per_second=5, indices=lambda count: [0, count - 1])
+    assert clip.frames[:, 0, 0, 0].tolist() == [1, 10]
+    assert clip.seconds.tolist() == pytest.approx([0, 0.4])
+    assert clip.indices.tolist() == [0, 2]
+
+
 def test_transparent_images_lie_over_black():
     clip = read_images([Image.new("RGBA", (4, 4), (200, 100, 50, 128))], frames_per_second=1)
     assert np.abs(clip.frames[0, :, 0, 0].numpy().astype(int) - [100, 50, 25]).max() <= 1

@@ -36,7 +36,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--prompt", action="append", default=[], metavar="WORDS", help="may be given again"
     )
     command.add_argument(
-        "--prompts", type=int, default=4, metavar="N", help="with --sprites and no --prompt (4)"
+        "--prompts", type=int, metavar="N", help="with --sprites and no --prompt (4)"
     )
     command.add_argument(
         "--methods", default="none,kinema", help="names with commas between (none,kinema)"
@@ -102,6 +102,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         cells = [
             ("-" if row[name] is None else f"{row[name]['mean']:.3f} ± {row[name]['spread']:.3f}")
+            + (f" ({row[name]['num_videos']})" if "num_videos" in (row[name] or {}) else "")
             for name in names
         ]
         figures = " ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
@@ -118,12 +119,17 @@ def _plan(arguments: argparse.Namespace) -> Any:
     if (arguments.sprites is None) == (not arguments.reference):
         raise InputError("give clips by --reference, or --sprites N for rendered ones, not both")
     prompts = arguments.prompt
+    if arguments.prompts is not None and (prompts or arguments.sprites is None):
+        raise InputError(
+            f"--prompts is {arguments.prompts}, and it is for --sprites without a --prompt; leave "
+            "it out"
+        )
     if arguments.sprites is None:
         references = clip_references(arguments.reference)
     else:
         _check_embedded(arguments)
         references = travelling_references(arguments.sprites)
-        prompts = prompts or open_prompts(arguments.prompts)
+        prompts = prompts or open_prompts(4 if arguments.prompts is None else arguments.prompts)
     guidance = arguments.guidance
     if guidance is None and arguments.model in EMBEDDED:
         guidance = GUIDANCE

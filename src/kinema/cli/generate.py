@@ -29,7 +29,16 @@ _USAGE = {
     "size": None,
 }
 # What of it says nothing where there is no motion.
-_OF_MOTIONS = ("strength", "query_key", "value", "value_strength", "window", "branch")
+_OF_MOTIONS = (
+    "strength",
+    "query_key",
+    "value",
+    "value_strength",
+    "window",
+    "branch",
+    "noise",
+    "noise_share",
+)
 SETTINGS, SHEET = "settings.json", "sheet.png"
 
 
@@ -114,9 +123,17 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(
             f"--{name} is for motions, and none is given; give --motion, or leave it out"
         )
+    if arguments.noise != "blend" and _changed(arguments, ("noise_share",)):
+        raise InputError(
+            f"--noise-share is of --noise blend, and --noise is {arguments.noise}; leave it out"
+        )
+    if arguments.value == "none" and arguments.value_strength is not None:
+        raise InputError(
+            "--value none leaves no value embedding for --value-strength; leave one of them out"
+        )
     files = [_file_and_weight(given) for given in arguments.motion]
     motions = [(load(path), weight) for path, weight in files]
-    rows = _reference(arguments, [path for path, _ in files])
+    rows = _reference(arguments, files, motions)
     pipe = pipeline_of(arguments)
     check_steps(pipe, arguments.steps)
     make, options = _maker(arguments, pipe, motions)
@@ -130,7 +147,7 @@ def run(arguments: argparse.Namespace) -> None:
         for seed in tqdm(seeds, desc="generate", unit="video", disable=None):
             video = make(seed)
             write_video(folder / f"seed-{seed}.mp4", video, frames_per_second=rate)
-            rows[f"seed {seed}"] = video
+            rows[f"seed {seed}"] = _for_the_sheet(video)
             pixels[str(seed)] = _sha256(video)
         write_image(folder / SHEET, contact_sheet(rows))
         settings = {
@@ -242,18 +259,36 @@ def _guidance(arguments: argparse.Namespace) -> float | None:
     return guidance
 
 
-def _reference(arguments: argparse.Namespace, files: list[Path]) -> dict[str, Any]:
-    """The sheet's first row, where there is a clip to show."""
-    from kinema.video import read_video
+def _reference(
+    arguments: argparse.Namespace, files: list[tuple[Path, float]], motions: list[tuple[Any, float]]
+) -> dict[str, Any]:
+    """The sheet's first row, where there is a clip to show: as many frames as were learned."""
+    from kinema.sprites.models import NUM_FRAMES
+    from kinema.video import read_video, uniform_indices
     from kinema.video.sheet import TILE_HEIGHT
 
     path = arguments.reference
     if path is None:
-        path = next((gif for file in files if (gif := file.with_suffix(".gif")).exists()), None)
+        gifs = (file.with_suffix(".gif") for file, _ in files)
+        path = next((gif for gif in gifs if gif.exists()), None)
     if path is None:
         return {}
-    # Small as it is read: a long clip would not fit into memory at its full size.
-    return {"reference": read_video(path, size=TILE_HEIGHT).video}
+    length = motions[0][0].origin.num_frames if motions else NUM_FRAMES
+    # Few and small as they are read: a long clip would not fit into memory.
+    frames = read_video(
+        path, size=TILE_HEIGHT, indices=lambda n: uniform_indices(n, min(n, length))
+    )
+    return {"reference": frames.frames}
+
+
+def _for_the_sheet(video: Any) -> Any:
+    """A video as bytes and no larger than it is shown: many at their full size would not fit."""
+    from kinema.video.picture import resized
+    from kinema.video.pixels import as_bytes
+    from kinema.video.sheet import TILE_HEIGHT
+
+    small = min(video.shape[-2:]) <= TILE_HEIGHT
+    return as_bytes(video) if small else resized(as_bytes(video), TILE_HEIGHT)
 
 
 def _sha256(video: Any) -> str:

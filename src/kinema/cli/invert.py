@@ -26,7 +26,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command to the parser."""
     command = commands.add_parser(
         "invert",
-        help="learn the motion of one clip, into a small file",
+        help="learn the motion of one clip, into one file",
         description="Learn the motion of a clip on a frozen text-to-video model. Interrupted, the "
         "same command goes on where it was; that of a peer (--method) begins anew.",
     )
@@ -54,6 +54,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="weigh errors by a motion prompt's attention map: where it moves, it counts",
     )
     command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--half", action="store_true", help="write float16: half as large, the same to the eye"
+    )
     command.add_argument(
         "--no-preview", action="store_true", help="write no gif of the clip beside the motion"
     )
@@ -88,6 +91,14 @@ def run(arguments: argparse.Namespace) -> None:
     output: Path = arguments.output
     if output.suffix != ".safetensors":
         raise InputError(f"the output is {output}; expected a name that ends in .safetensors")
+    if output.is_dir():
+        raise InputError(f"the output {output} is a folder; give the name of a file to write")
+    preview = output.with_suffix(".gif")
+    if not arguments.no_preview and preview.resolve() == arguments.video.resolve():
+        raise InputError(
+            f"the preview would be written over the clip, {preview}; give another output, or "
+            "--no-preview"
+        )
     check_seeds(arguments.seed)
     check_frames(arguments.frames)
     arguments.size = size_of(arguments.size)
@@ -117,17 +128,14 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(
             f"interrupted; {checkpoint} keeps what was learned, and the same command goes on there"
         ) from None
-    preview = None if arguments.no_preview else _reference(arguments, pipe)
-    motion.save(output, preview=preview)
+    _save(motion, arguments, pipe)
     checkpoint.unlink(missing_ok=True)
-    print(f"{motion!r}")
-    print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
 
 
 def _run_peer(arguments: argparse.Namespace) -> None:
     """Learn by another method than ours, at its published settings unless told otherwise."""
     from kinema.files import output_folder
-    from kinema.peers import method_named
+    from kinema.peers import Inversion, method_named
 
     method, output = method_named(arguments.method), arguments.output
     if arguments.attend or arguments.settings != "default":
@@ -152,7 +160,23 @@ def _run_peer(arguments: argparse.Namespace) -> None:
         num_frames=arguments.frames,
         size=arguments.size,
     )
-    learned.save(output, preview=None if arguments.no_preview else _reference(arguments, pipe))
+    _save(learned, arguments, pipe)
+    if isinstance(method, Inversion):
+        # Its file is a motion as ours are, and would be used as ours are.
+        used = [f"--{name.replace('_', '-')} {value}" for name, value in method.sampling.items()]
+        print(f"as published, `kinema generate` with it takes {' '.join(used)}".replace("num-", ""))
+
+
+def _save(learned: Any, arguments: argparse.Namespace, pipe: Any) -> None:
+    """Write what was learned, and a gif of the clip beside it unless there shall be none."""
+    import torch
+
+    output = arguments.output
+    learned.save(
+        output,
+        dtype=torch.float16 if arguments.half else None,
+        preview=None if arguments.no_preview else _reference(arguments, pipe),
+    )
     print(f"{learned!r}")
     print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
 

@@ -20,6 +20,7 @@ from kinema.files import output_folder, replacing
 from kinema.measure.weights import digest_of_weights
 from kinema.motion_inversion import fitted_reference
 from kinema.motion_inversion.origin import model_class_of
+from kinema.motion_inversion.sites import denoiser
 from kinema.peers import load
 from kinema.video import write_video
 
@@ -72,11 +73,22 @@ def compare(
         "weights": digest_of_weights(pipe.components),
         "scorer": scorer.identity(),
     }
+    dtype = denoiser(pipe).dtype
+    if dtype != torch.float32:
+        # Figures of two precisions do not belong into one table.
+        described["dtype"] = str(dtype).removeprefix("torch.")
     # As it is read from the file again, in which a tuple is a list.
     described = json.loads(json.dumps(described))
     _check_plan(folder, described)
     journal = Journal(folder / RESULTS)
     learning = Journal(folder / LEARNED)
+    for reference in plan.references:
+        shown = folder / "references" / f"{reference.name}.mp4"
+        if isinstance(reference.video, Path) and reference.video.resolve() == shown.resolve():
+            raise InputError(
+                f"{folder} would show its references over the clip {reference.video} itself; give "
+                "another output folder"
+            )
     left = [of for of in _learnings(plan) if _missing(plan, journal, *of)]
     # Before anything is learned: whether each clip can be read, and scored against.
     clips: dict[str, Tensor] = {}
@@ -170,6 +182,13 @@ def _generated(
             num_steps=plan.num_steps,
             guidance=plan.guidance,
         )
+    for key, video in zip(keys, [videos] if one else videos, strict=True):
+        if not video.isfinite().all():
+            raise InputError(
+                f"{key['method']} made a video of NaN or infinity of {key['prompt']!r}, seed "
+                f"{key['seed']}, by {key['reference']}; leave the method out, or compare in "
+                "another precision"
+            )
     costs = {"seconds": cost.seconds / len(keys), "peak_bytes": cost.peak_bytes}
     return [videos] if one else list(videos), costs
 

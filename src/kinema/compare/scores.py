@@ -92,6 +92,11 @@ class SpriteScorer:
                 )
         for prompt in plan.prompts:
             parse_caption(prompt)
+        if plan.num_frames is not None or plan.size is not None:
+            raise InputError(
+                f"frames are {plan.num_frames} and the size {plan.size}, and the truth of sprites "
+                "is known of whole references; leave them out, or score by tracks"
+            )
 
     def prepare(self, reference: Reference, clip: Tensor) -> None:
         """Nothing is to be seen in a reference whose truth is known; see `Scorer`."""

@@ -19,8 +19,9 @@ def rows_of(
 
     Scores and `seconds` (of generating a video) are `{"mean", "spread"}`: the mean over references
     and prompts for each seed, of which the mean and the standard deviation over seeds (0 for one
-    seed). Costs of learning are so over the references learned from; `peak_bytes` is the highest of
-    learning and generating; `parameters` and `file_bytes` are of the largest outcome.
+    seed); and "num_videos" where not all of them could be scored. Costs of learning are so over the
+    references learned from; `peak_bytes` is the highest of learning and generating; `parameters`
+    and `file_bytes` are of the largest outcome.
 
     Args:
         plan: that was run.
@@ -56,7 +57,10 @@ def _row(method: str, pipeline: str, videos: list[Entry], learned: list[Entry]) 
         for entry in videos:
             if entry[name] is not None:
                 by_seed.setdefault(entry["seed"], []).append(entry[name])
-        row[name] = _spread([fmean(values) for values in by_seed.values()])
+        row[name] = found = _spread([fmean(values) for values in by_seed.values()])
+        num_scored = sum(map(len, by_seed.values()))
+        if found is not None and num_scored < len(videos):
+            found["num_videos"] = num_scored
     for name in _COSTS_OF_LEARNING:
         row[name] = _spread([entry[name] for entry in learned])
     row["peak_bytes"] = max(

@@ -78,6 +78,12 @@ def read_checkpoint(path: str | Path, progress: Progress, origin: Origin) -> Non
             "without it"
         ) from error
     _check_same(there, json.loads(json.dumps(origin.to_json())), path)
+    wanted = origin.settings.get("num_steps", step)
+    if step > wanted:
+        raise InputError(
+            f"{path} has learned for {step} steps and num_steps is {wanted}; give {step} or more, "
+            "or start without it"
+        )
     with torch.no_grad():
         for name, tensor in progress.tensors.items():
             tensor.copy_(content[f"embedding/{name}"])

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from kinema.errors import InputError
 from kinema.video import read_images, read_video, uniform_indices
-from kinema.video.images import IMAGE_SUFFIXES
+from kinema.video.images import IMAGE_SUFFIXES, image_files
 from kinema.video.pixels import as_floats, checked_video
 
 logger = logging.getLogger(__name__)
@@ -105,8 +105,7 @@ def _given(video: Video, wanted: int, frames_per_second: float | None) -> _Given
             raise InputError(f"{path} is an image; a motion needs a video, or a folder of frames")
         if not path.is_dir():
             return _from_file(path, wanted)
-        frames = read_images(path, frames_per_second=frames_per_second or 1).frames
-        return _from_frames(str(path), frames, wanted, frames_per_second)
+        return _from_folder(path, wanted, frames_per_second)
     if isinstance(video, Tensor):
         frames = checked_video(video)
         if frames.is_floating_point() and not (frames.min() >= 0 and frames.max() <= 1):
@@ -139,11 +138,30 @@ def _from_file(path: Path, wanted: int) -> _Given:
     return _Given(str(path), totals[-1], clip.frames, rate, sha256)
 
 
+def _from_folder(path: Path, wanted: int, rate: float | None) -> _Given:
+    # Only the chosen images are opened, as of a file only the chosen frames are kept.
+    files = image_files(path)
+    clip = read_images(files, frames_per_second=rate or 1, indices=lambda n: _spread(n, wanted))
+    digest = hashlib.sha256()
+    for each in files:
+        with each.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return _Given(
+        str(path), len(files), clip.frames, _slowed(rate, clip.indices.tolist()), digest.hexdigest()
+    )
+
+
 def _from_frames(name: str, frames: Tensor, wanted: int, rate: float | None) -> _Given:
     chosen = _spread(len(frames), wanted)
-    if rate is not None and len(chosen) > 1:
-        rate = rate * (len(chosen) - 1) / (chosen[-1] - chosen[0])
-    return _Given(name, len(frames), frames[torch.tensor(chosen)], rate, hash_of(frames))
+    taken = frames[torch.tensor(chosen)]
+    return _Given(name, len(frames), taken, _slowed(rate, chosen), hash_of(frames))
+
+
+def _slowed(rate: float | None, chosen: Sequence[int]) -> float | None:
+    """The frames per second of some of the frames."""
+    if rate is None or len(chosen) < 2:
+        return rate
+    return rate * (len(chosen) - 1) / (chosen[-1] - chosen[0])
 
 
 def _spread(total: int, wanted: int) -> list[int]:

@@ -17,6 +17,7 @@ from kinema.motion_inversion import (
     invert,
 )
 from kinema.motion_inversion import generate as generate_with_motion
+from kinema.motion_inversion.arguments import finite_number
 from kinema.motion_inversion.generate import Prompts, Seeds, is_list, videos_asked_for
 from kinema.motion_inversion.reference import Video
 from kinema.peers import control, dmt, motion_director, motion_inversion_v1, vmc
@@ -92,6 +93,8 @@ class Peer:
         settings = type(self.defaults).from_json(learned.origin.settings)
         if num_steps is not None and num_steps < 1:
             raise InputError(f"num_steps is {num_steps}; expected 1 or more")
+        if guidance is not None:
+            guidance = finite_number("guidance", guidance)
         sampling = Sampling(
             pipe=pipe,
             prompt=prompt,

@@ -1,6 +1,6 @@
 """A clip from single images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ def read_images(
     *,
     frames_per_second: float,
     size: Size | None = None,
+    indices: Callable[[int], Sequence[int]] | None = None,
 ) -> Clip:
     """Make a clip of the images of a folder, or of a list of files or PIL images.
 
@@ -30,6 +31,8 @@ def read_images(
         images: a folder, or images in order.
         frames_per_second: the rate at which they were taken.
         size: resize to `(height, width)`, or to this shorter side keeping the shape.
+        indices: which of them to read, from how many there are; all by default. Others are not
+            opened.
 
     Raises:
         InputError: there is no image, one cannot be read, or their sizes differ.
@@ -37,13 +40,14 @@ def read_images(
     if not frames_per_second > 0:
         raise InputError(f"frames_per_second is {frames_per_second}, expected a positive number")
     if isinstance(images, str | Path):
-        sources: Sequence[str | Path | Image.Image] = _images_of(Path(images))
+        sources: Sequence[str | Path | Image.Image] = image_files(Path(images))
     else:
         sources = list(images)
     if not sources:
         raise InputError("the list of images is empty, expected at least one")
+    taken = torch.arange(len(sources)) if indices is None else torch.tensor(indices(len(sources)))
     frames: list[torch.Tensor] = []
-    for source in sources:
+    for source in (sources[index] for index in taken.tolist()):
         frame = resized(torch.from_numpy(_rgb(source)).permute(2, 0, 1), size)
         if frames and frame.shape != frames[0].shape:
             name = f"image {len(frames)}" if isinstance(source, Image.Image) else str(source)
@@ -52,16 +56,20 @@ def read_images(
                 f"{frames[0].shape[2]}x{frames[0].shape[1]}; give a size to bring all images to"
             )
         frames.append(frame)
-    indices = torch.arange(len(frames))
     return Clip(
         frames=torch.stack(frames),
-        seconds=indices.to(torch.float64) / frames_per_second,
-        indices=indices,
+        seconds=taken.to(torch.float64) / frames_per_second,
+        indices=taken,
         frames_per_second=float(frames_per_second),
     )
 
 
-def _images_of(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
+    """Return the images of a folder, sorted as people count.
+
+    Raises:
+        InputError: it is no folder, or holds no image.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder, expected a folder of images; check the path")
     images = [

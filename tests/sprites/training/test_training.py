@@ -557,6 +557,8 @@ def test_a_motion_adapter_gets_a_new_clock_down_to_the_middle(runs: Path) -> Non
 def test_settings_of_the_clock_are_for_the_stages_that_have_one() -> None:
     with pytest.raises(InputError, match="only text-to-video has clock steps"):
         replace(RECIPE, stage="animatediff", num_clock_steps=3)
+    with pytest.raises(InputError, match="the clock is set on 16 frames"):
+        replace(RECIPE, stage="text-to-video", num_clock_steps=3, num_frames=(16, 12))
     with pytest.raises(InputError, match="only animatediff that starts from weights"):
         replace(RECIPE, stage="animatediff", new_clock=True)
 

@@ -151,6 +151,11 @@ class Recipe:
             raise InputError(
                 f"num_frames is {list(self.num_frames)}; give lengths from 2 to {MAX_FRAMES}"
             )
+        if self.num_clock_steps and set(self.num_frames) != {NUM_FRAMES}:
+            raise InputError(
+                f"num_clock_steps is {self.num_clock_steps} and num_frames "
+                f"{list(self.num_frames)}; the clock is set on {NUM_FRAMES} frames: leave one out"
+            )
         if self.start and self.stage not in ("autoencoder", *VIDEO_STAGES):
             raise InputError(
                 f"stage {self.stage!r} cannot start from weights; leave out start, or train one of "
