@@ -1,6 +1,7 @@
 """Options that cannot be used are refused in one sentence before anything is loaded or written."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,25 @@ def test_a_preview_is_not_written_over_the_clip(
     # Without a preview nothing is in its way, and that it is no video is found out next.
     assert main([*command, "--no-preview"]) == 2
     assert "written over" not in capsys.readouterr().err
+
+
+def test_what_a_published_motion_is_used_with_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its file is a motion as any, and without these options used in Kinema's own way."""
+    learned = SimpleNamespace(save=lambda path, **_: path.touch())
+    monkeypatch.setattr("kinema.cli.invert.pipeline_of", lambda arguments: None)
+    monkeypatch.setattr("kinema.peers.Inversion.learn", lambda *_, **__: learned)
+    command = ["invert", "x.mp4", "--prompt", PROMPT, "--method", "motion-inversion"]
+    output = str(tmp_path / "car.safetensors")
+    assert main([*command, "--no-preview", "-o", output]) == 0
+    (said,) = re.findall("generate` with it takes (.*)", capsys.readouterr().out)
+    options = "--steps 30 --guidance 12.0 --noise blend --noise-share 0.5 --value debiased"
+    assert said == options
+    # They are options that `generate` has: what it stumbles over is the empty file.
+    generate = ["generate", PROMPT, "--motion", output, *said.split()]
+    assert main([*generate, "-o", str(tmp_path / "out")]) == 2
+    assert "car.safetensors" in capsys.readouterr().err
 
 
 def test_an_output_that_is_a_folder_is_known_before_learning(

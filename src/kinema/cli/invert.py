@@ -163,8 +163,12 @@ def _run_peer(arguments: argparse.Namespace) -> None:
     _save(learned, arguments, pipe)
     if isinstance(method, Inversion):
         # Its file is a motion as ours are, and would be used as ours are.
-        used = [f"--{name.replace('_', '-')} {value}" for name, value in method.sampling.items()]
-        print(f"as published, `kinema generate` with it takes {' '.join(used)}".replace("num-", ""))
+        named = {
+            name.removeprefix("num_").replace("_", "-"): value
+            for name, value in method.sampling.items()
+        }
+        options = " ".join(f"--{name} {value}" for name, value in named.items())
+        print(f"as published, `kinema generate` with it takes {options}")
 
 
 def _save(learned: Any, arguments: argparse.Namespace, pipe: Any) -> None:
