@@ -52,8 +52,8 @@ def refuse_truncated(path: Path) -> None:
 
 
 def _mp4_extent(file: BinaryIO, num_bytes: int) -> tuple[int, bool]:
-    """Where the last top-level box ends, and whether there may be an index among them."""
-    position, has_index, knows_all = 0, False, True
+    """Where the last top-level box ends, and whether an index was among them."""
+    position, has_index = 0, False
     while position + 8 <= num_bytes:
         file.seek(position)
         size, kind = struct.unpack(">I4s", file.read(8))
@@ -67,14 +67,13 @@ def _mp4_extent(file: BinaryIO, num_bytes: int) -> tuple[int, bool]:
         if kind in (b"moov", b"moof"):
             has_index = True
         elif kind not in _MP4_FIRST_BOXES | _MP4_LATER_BOXES:
-            knows_all = False
             # Another box, with an index behind it; or no box at all, and not ours to judge.
             if has_index or not 8 <= size <= num_bytes - position:
                 return position, has_index
         if size < 8:
             return position, has_index
         position += size
-    return position, has_index or not knows_all
+    return position, has_index
 
 
 def _matroska_extent(file: BinaryIO, num_bytes: int) -> int:
