@@ -66,10 +66,11 @@ def _mp4_extent(file: BinaryIO, num_bytes: int) -> tuple[int, bool]:
             size = num_bytes - position
         if kind in (b"moov", b"moof"):
             has_index = True
-        elif kind not in _MP4_FIRST_BOXES | _MP4_LATER_BOXES:
-            # Another box, with an index behind it; or no box at all, and not ours to judge.
-            if has_index or not 8 <= size <= num_bytes - position:
-                return position, has_index
+        elif kind not in _MP4_FIRST_BOXES | _MP4_LATER_BOXES and (
+            has_index or not 8 <= size <= num_bytes - position
+        ):
+            # What follows the index, or is no box at all, is not ours to judge.
+            return position, has_index
         if size < 8:
             return position, has_index
         position += size
