@@ -231,8 +231,8 @@ class Motion:
         """The sum of two motions of one model and length; inverted latents are left behind.
 
         It is a sum of embeddings, not of paths: what the model makes of two motions at half
-        strength lies between them where they do not contradict each other, else it may follow one
-        of them, or neither (`docs/log.md`, arithmetic).
+        strength lies between them where they do not contradict each other, else it may follow one,
+        one after the other, or neither (`docs/log.md`, arithmetic).
 
         Raises:
             InputError: another model or length; or, on AnimateDiff, embeddings that were learned
