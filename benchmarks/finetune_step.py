@@ -140,7 +140,7 @@ def share_waiting(recipe: Recipe, *, data: Path | None, num_steps: int, device: 
     """Share of the time of a run's steps, but for the first, that went by waiting for clips."""
     if data is None:
         number = (num_steps + 1) * recipe.batch_size
-        # Sprites are rendered frame by frame, as videos read at a stride come.
+        # Sprites have no stride: every frame of a clip is rendered.
         recipe = replace(recipe, dataset_arguments={"num_clips": number}, frame_stride=1)
     else:
         recipe = replace(recipe, dataset="folder")

@@ -26,7 +26,8 @@ from kinema.recognition import (
     write_evaluation,
 )
 from kinema.recognition.data import _READERS, find_clips
-from kinema.recognition.evaluation import Prediction, _predict, score_together
+from kinema.recognition.evaluation import score_together
+from kinema.recognition.prediction import Prediction, predict_share
 from tests.recognition.tiny import CONVOLUTIONAL, MOTIONS, TRANSFORMER
 
 
@@ -85,7 +86,7 @@ def test_probabilities_are_means_over_views(num_views: int, batch_size: int) -> 
 
 def share(clips: Clips, process: int, num_processes: int) -> Prediction | None:
     """What one of several processes predicts."""
-    return _predict(
+    return predict_share(
         ByBrightness(),  # type: ignore[arg-type]
         clips,
         batch_size=2,

@@ -9,12 +9,11 @@ from kinema.recognition.comparison import (
 from kinema.recognition.data import DATASETS, Source, find_clips
 from kinema.recognition.evaluation import (
     Evaluation,
-    Prediction,
     evaluate,
-    predict,
     write_evaluation,
 )
 from kinema.recognition.model import FRONT_ENDS, NORMALISATIONS, new_model, save_weights
+from kinema.recognition.prediction import Prediction, predict
 from kinema.recognition.recipe import Recipe, read_recipe, recipe_names
 from kinema.recognition.run import Run, load_model, read_run
 from kinema.recognition.schedule import relative_rate

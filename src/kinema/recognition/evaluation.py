@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from tqdm import tqdm
 
 from kinema.backbones.facts import row_of
-from kinema.datasets import ClipDataset, ClipLoader, collate
+from kinema.datasets import ClipDataset
 from kinema.errors import InputError
 from kinema.files import filling
-from kinema.motion_prompt import MotionPromptClassifier, from_canonical
+from kinema.motion_prompt import MotionPromptClassifier
 from kinema.recognition.data import find_clips
+from kinema.recognition.prediction import Prediction, joined, predict, predict_share
 from kinema.recognition.processes import check_device
 from kinema.recognition.recipe import Recipe
 from kinema.recognition.run import Run, load_model, read_run
@@ -24,15 +23,6 @@ from kinema.recognition.scores import Scores, score
 EVALUATION = "evaluation.json"
 PREDICTIONS = "predictions.jsonl"
 CONFUSION = "confusion.png"
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Class probabilities (N, K) float32 of N clips, their labels (N,) and indices (N,)."""
-
-    probabilities: Tensor
-    labels: Tensor
-    indices: Tensor
 
 
 @dataclass(frozen=True)
@@ -64,99 +54,6 @@ class Evaluation:
         }
 
 
-def predict(
-    model: MotionPromptClassifier,
-    clips: ClipDataset,
-    *,
-    batch_size: int,
-    num_workers: int = 0,
-    precision: str = "fp32",
-    progress: bool = False,
-) -> Prediction:
-    """Predict the classes of videos: the mean, over a video's views, of the softmax of its logits.
-
-    Args:
-        model: is set to eval mode and left so.
-        clips: items as of `kinema.datasets.VideoDataset`, with "pixel_values" (T, C, H, W) or, of
-            V views, (V, T, C, H, W).
-        batch_size: videos that the model sees at a time, with all their views.
-        num_workers: processes that read.
-        precision: "fp32" or "bf16".
-        progress: show a bar.
-
-    Raises:
-        InputError: none of the videos can be read, or the model's logits are not finite.
-    """
-    part = _predict(
-        model,
-        clips,
-        batch_size=batch_size,
-        num_workers=num_workers,
-        precision=precision,
-        progress=progress,
-    )
-    return _whole([part], clips)
-
-
-@torch.no_grad()
-def _predict(
-    model: MotionPromptClassifier,
-    clips: ClipDataset,
-    *,
-    batch_size: int,
-    num_workers: int,
-    precision: str,
-    process: int = 0,
-    num_processes: int = 1,
-    progress: bool = False,
-) -> Prediction | None:
-    """Predict one process's share of the videos; None where none of them can be read."""
-    device = next(model.parameters()).device
-    model.eval()
-    loader = ClipLoader(
-        clips,
-        batch_size=batch_size,
-        sampler=range(process, len(clips), num_processes),
-        num_workers=num_workers,
-        collate_fn=collate,
-        generator=torch.Generator(),
-    )
-    probabilities, labels, indices = [], [], []
-    for batch in tqdm(loader, desc="evaluate", unit="batch", disable=None if progress else True):
-        if not len(batch["labels"]):
-            continue
-        views = batch["pixel_values"].to(device, non_blocking=True)
-        num_views = views.shape[1] if views.ndim == 6 else 1
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            clip = views.flatten(0, 1) if views.ndim == 6 else views
-            logits = model(from_canonical(clip, model.prompt.layout)).logits
-        if not logits.isfinite().all():
-            raise InputError(
-                "the model gives logits that are not finite, so its training diverged; train it "
-                "again with a smaller learning_rate"
-            )
-        shares = logits.float().softmax(dim=-1).unflatten(0, (-1, num_views)).mean(dim=1)
-        probabilities.append(shares.cpu())
-        labels.append(batch["labels"])
-        indices.append(batch["index"])
-    if not probabilities:
-        return None
-    return Prediction(torch.cat(probabilities), torch.cat(labels), torch.cat(indices))
-
-
-def _whole(parts: Sequence[Prediction | None], clips: ClipDataset) -> Prediction:
-    """Join the shares of all processes."""
-    there = [part for part in parts if part is not None]
-    if not there:
-        said = clips.errors[0] if clips.errors else "there are none"
-        raise InputError(f"none of the test clips can be read: {said}")
-    return Prediction(
-        torch.cat([each.probabilities for each in there]),
-        torch.cat([each.labels for each in there]),
-        torch.cat([each.indices for each in there]),
-    )
-
-
 def score_together(
     model: MotionPromptClassifier, clips: ClipDataset, recipe: Recipe, *, accelerator: Any
 ) -> Scores:
@@ -176,14 +73,14 @@ def score_together(
     # Each process has running statistics of its own; what is kept are the main process's.
     for buffer in model.buffers():
         broadcast(buffer)
-    part = _predict(
+    part = predict_share(
         model,
         clips,
         **_reading(recipe),
         process=accelerator.process_index,
         num_processes=accelerator.num_processes,
     )
-    whole = _whole(gather_object([part]), clips)
+    whole = joined(gather_object([part]), clips)
     return score(whole.probabilities, whole.labels)
 
 

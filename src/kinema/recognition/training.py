@@ -100,18 +100,18 @@ class _FineTuning:
     def __init__(self, recipe: Recipe, data: str | Path | None, accelerator: Any) -> None:
         self.recipe, self.accelerator = recipe, accelerator
         self.root = None if data is None else str(data)
-        self.source = source = find_clips(recipe, data, training=True)
-        self.classes = source.classes
+        self.source = find_clips(recipe, data, training=True)
+        self.classes = self.source.classes
         torch.manual_seed(recipe.seed)
         self.model = new_model(recipe, num_classes=len(self.classes))
         check_batch_norm(self.model, batch_size=recipe.batch_size)
         check_test_size(self.model, recipe)
         self.test_recipe = replace(recipe, num_views=1, num_crops=1)
-        self.clips = source.dataset(self.model.prompt)
+        self.clips = self.source.dataset(self.model.prompt)
         self.test_clips = None
         if recipe.epochs_between_tests:
-            test = find_clips(self.test_recipe, data, training=False)
-            self.test_clips = test.dataset(self.model.prompt)
+            to_test = find_clips(self.test_recipe, data, training=False)
+            self.test_clips = to_test.dataset(self.model.prompt)
         self.order = Order(
             self.clips,
             batch_size=recipe.batch_size,
@@ -133,13 +133,12 @@ class _FineTuning:
         self.num_steps = recipe.num_epochs * self.order.num_steps
         self.model.to(accelerator.device)
         self.learner = new_learner(self.model, recipe)
-        self.step = 0
         self.begun = Progress(
             step=0,
             recipe=recipe.as_dict(),
             num_processes=accelerator.num_processes,
             num_clips=len(self.clips),
-            clips=source.digest(),
+            clips=self.source.digest(),
         )
 
     def open(self, folder: Path) -> None:
@@ -275,7 +274,7 @@ class _FineTuning:
         if every and (last or (epoch + 1) % every == 0):
             line |= self._test()
         # Those met since the run was last started, by any process.
-        errors = [*self.clips.errors, *(self.test_clips.errors if self.test_clips else ())]
+        errors = self.clips.errors + (self.test_clips.errors if self.test_clips else [])
         line["broken_clips"] = sorted(set(gather_object(errors)))
         if self.journal:
             lines = read_lines(self.folder / METRICS)[-self.order.num_steps :]
