@@ -72,10 +72,11 @@ def draw(recipe: Recipe, data: Path | None, folder: Path) -> Drawn:
             lie = json.loads((folder / "frames.json").read_text())
             assert to_train.clips is not None
             assert to_test.clips is not None
-            arrays = {
-                **{f"train-{k}": v for k, v in _training(recipe, to_train.clips, lie).items()},
-                **{f"test-{k}": v for k, v in _testing(recipe, to_test.clips, lie).items()},
+            parts = {
+                "train": _training(recipe, to_train.clips, lie, data),
+                "test": _testing(recipe, to_test.clips, lie, data),
             }
+            arrays = {f"{part}-{k}": v for part, each in parts.items() for k, v in each.items()}
             with replacing(plan) as temporary, temporary.open("wb") as file:
                 np.savez(file, **arrays)
         with np.load(plan) as arrays:
@@ -86,22 +87,23 @@ def draw(recipe: Recipe, data: Path | None, folder: Path) -> Drawn:
     return Drawn(frames, train, test, classes)
 
 
-def decode_all(paths: Sequence[Path], folder: Path) -> None:
-    """Decode videos into one array, `frames.npy`, each in the upper left of its frames.
+def decode_all(clips: Path, folder: Path) -> None:
+    """Decode the videos below `clips` into one array, `frames.npy`.
 
-    `frames.json` says of each path where its frames begin, how many they are, and their height
-    and width.
+    Each lies in the upper left of its frames. `frames.json` says of each video, by its path below
+    `clips`, where its frames begin, how many they are, and their height and width.
     """
     if (folder / "frames.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
+    paths = sorted(path for path in clips.rglob("*.avi") if not path.name.startswith("."))
     decoded = [read_video(path).frames for path in paths]
     height, width = (max(each.shape[axis] for each in decoded) for axis in (2, 3))
     frames = np.zeros((sum(map(len, decoded)), 3, height, width), dtype=np.uint8)
     lie, first = {}, 0
     for path, clip in zip(paths, decoded, strict=True):
         frames[first : first + len(clip), :, : clip.shape[2], : clip.shape[3]] = clip.numpy()
-        lie[str(path)] = [first, len(clip), clip.shape[2], clip.shape[3]]
+        lie[str(path.relative_to(clips))] = [first, len(clip), clip.shape[2], clip.shape[3]]
         first += len(clip)
     lie["size"] = [height, width]
     with replacing(folder / "frames.npy") as temporary, temporary.open("wb") as file:
@@ -121,7 +123,9 @@ class _Clips(ClipDataset):
         return self.count
 
 
-def _training(recipe: Recipe, clips: ClipList, lie: dict[str, Any]) -> dict[str, np.ndarray]:
+def _training(
+    recipe: Recipe, clips: ClipList, lie: dict[str, Any], data: Path
+) -> dict[str, np.ndarray]:
     counted = _Clips(len(clips), seed=recipe.seed)
     low, high = recipe.short_side
     labels, frames, boxes = [], [], []
@@ -129,7 +133,7 @@ def _training(recipe: Recipe, clips: ClipList, lie: dict[str, Any]) -> dict[str,
         labels.append([clips.clips[index].label for index in indices])
         picked, boxed = [], []
         for index in indices:
-            first, count, height, width = lie[str(clips.clips[index].path)]
+            first, count, height, width = lie[str(clips.clips[index].path.relative_to(data))]
             generator = counted.generator(index)
             side = int(torch.randint(low, high + 1, (), generator=generator))
             picks = jittered(
@@ -151,10 +155,12 @@ def _training(recipe: Recipe, clips: ClipList, lie: dict[str, Any]) -> dict[str,
     return _arrays(labels, frames, boxes)
 
 
-def _testing(recipe: Recipe, clips: ClipList, lie: dict[str, Any]) -> dict[str, np.ndarray]:
+def _testing(
+    recipe: Recipe, clips: ClipList, lie: dict[str, Any], data: Path
+) -> dict[str, np.ndarray]:
     frames, boxes = [], []
     for clip in clips.clips:
-        first, count, height, width = lie[str(clip.path)]
+        first, count, height, width = lie[str(clip.path.relative_to(data))]
         stride = recipe.frame_stride or None
         (picks,) = views(count, recipe.num_clip_frames, stride=stride, num_views=1)
         resized = _resized(height, width, recipe.size)
@@ -235,8 +241,3 @@ def _arrays(labels: list[Any], frames: list[Any], boxes: list[Any]) -> dict[str,
 def to_device(frames: Path, device: torch.device) -> Tensor:
     """Read an array of frames."""
     return torch.from_numpy(np.load(frames)).to(device)
-
-
-def files_of(clips: Path) -> list[Path]:
-    """The videos below a folder, sorted."""
-    return sorted(path for path in clips.rglob("*.avi") if not path.name.startswith("."))

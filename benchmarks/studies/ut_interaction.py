@@ -14,7 +14,7 @@ from typing import Any
 import av
 from candidates import register
 from cells import Cell, with_front_end
-from drawn import decode_all, files_of
+from drawn import decode_all
 from study import parse, run_study
 from tables import show, table, write
 
@@ -38,7 +38,7 @@ def main() -> None:
     backbones = arguments.backbones.split(",")
     data = small_copies(arguments.data, arguments.folder / "clips")
     if arguments.device == "cuda" or arguments.drawn:
-        decode_all(files_of(data), arguments.folder / "drawn")
+        decode_all(data, arguments.folder / "drawn")
     before = {name: _pretraining(name) for name in backbones if "sprites" in starts}
     cells = [
         _cell(

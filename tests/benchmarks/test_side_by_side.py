@@ -70,7 +70,9 @@ def test_a_plan_shows_the_crops_of_the_data_set(
 ) -> None:
     drawn = studies("drawn")
     chosen = recipe()
-    drawn.decode_all(drawn.files_of(clips), tmp_path / "drawn")
+    # The folder typed in another way, as when a study goes on elsewhere.
+    (tmp_path / "linked").symlink_to(clips)
+    drawn.decode_all(tmp_path / "linked", tmp_path / "drawn")
     plan = drawn.draw(chosen, clips, tmp_path / "drawn")
     bank = drawn.to_device(plan.frames, torch.device("cpu")).float() / 255
     front_end = PlainFrames()
