@@ -1,5 +1,8 @@
+import ctypes
 import gc
 import math
+import subprocess
+import sys
 import warnings
 from types import SimpleNamespace
 
@@ -281,6 +284,80 @@ def test_a_compile_that_fails_or_is_killed_falls_back_and_says_so_once(
     assert len(told) == 1
     for output in found:
         assert all(torch.equal(a, b) for a, b in zip(output, expected, strict=True))
+
+
+@pytest.fixture
+def threads():
+    """Sets how many threads torch may use, for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def of_many_parts(layout="BTCHW"):
+    """What a clip comes to that no number of parts divides evenly, with its gradients."""
+    clip = to_canonical(clip_of((3, 4, 3, 127, 150)), "BTCHW")
+    frames = from_canonical(clip, layout).contiguous().requires_grad_()
+    prompt = layer(layout=layout, compiled=True)
+    output = prompt(frames)
+    grads = (torch.full_like(output.video, 0.5), torch.tensor(3.0))
+    torch.autograd.backward((output.video, output.variation), grads)
+    return [*output, frames.grad, prompt.normalisation.m.grad, prompt.normalisation.n.grad]
+
+
+@pytest.mark.skipif(not has_compiler, reason="no C compiler")
+@pytest.mark.parametrize("layout", ["BTCHW", "BTHWC"])
+def test_threads_share_a_batch_out_and_change_nothing(layout, threads):
+    threads(1)
+    alone = of_many_parts(layout)
+    expected = formula(clip_of((3, 4, 3, 127, 150)), torch.tensor(0.3), torch.tensor(-0.2))
+    video = from_canonical(expected[0], layout)
+    torch.testing.assert_close(alone[0].double(), video, atol=2e-5, rtol=2e-5)
+    for count in (2, 3, 7):
+        threads(count)
+        found = of_many_parts(layout)
+        for value, before in zip(found[:-2], alone[:-2], strict=True):
+            # The variation is a sum of other parts.
+            torch.testing.assert_close(value, before, atol=0, rtol=1e-6)
+        # So are the gradients of m and n, in which much cancels out.
+        torch.testing.assert_close(found[-2:], alone[-2:], atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.skipif(not has_compiler, reason="no C compiler")
+def test_a_compiler_without_openmp_makes_the_same_loop(fresh_compiler, tmp_path, threads):
+    threads(3)
+    expected = of_many_parts()
+    fused_native._library.cache_clear()
+    compiler = tmp_path / "cc"
+    compiler.write_text('#!/bin/sh\ncase "$*" in *-fopenmp*) exit 1;; esac\nexec cc "$@"\n')
+    compiler.chmod(0o755)
+    fresh_compiler.setenv("CC", str(compiler))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = of_many_parts()
+    assert not ctypes.c_int.in_dll(fused_native._library(), "shares_out")
+    assert all(torch.equal(*both) for both in zip(found, expected, strict=True))
+
+
+FORKED = """
+import os, signal, sys, torch
+from kinema import MotionPrompt
+torch.set_num_threads(2)
+prompt, clip = MotionPrompt(compiled=True), torch.rand(2, 4, 3, 128, 128)
+before = prompt(clip).video
+child = os.fork()
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+signal.alarm(30)
+video = prompt(clip).video
+torch.set_num_threads(1)  # torch's own operations would wait for ever
+os._exit(0 if torch.equal(video, before) else 1)
+"""
+
+
+@pytest.mark.skipif(not has_compiler, reason="no C compiler")
+def test_a_fork_prompts_without_the_threads_it_has_not():
+    assert subprocess.run([sys.executable, "-c", FORKED], timeout=120).returncode == 0
 
 
 def test_an_interrupted_compile_is_tried_again(fresh_compiler):

@@ -2,7 +2,10 @@
 
    A block of pixels goes through all frames while its grey values and its attention stay in the
    cache. Each loop is one that compilers make vector code of: one index, no calls, no
-   sums that would have to be reordered. NaN and infinities pass as they do in the formula. */
+   sums that would have to be reordered. NaN and infinities pass as they do in the formula.
+
+   A batch is cut into parts, runs of pixels of a clip. With OpenMP a call shares its parts out to
+   torch's own threads; others would come behind these, which go on spinning after an operation. */
 
 #include <stdint.h>
 #include <string.h>
@@ -17,10 +20,31 @@
     for (int64_t at = 0; at < (n); at += 16)                                                      \
     __builtin_prefetch((planes) + plane * (step) + at, writes, 2)
 
+#ifdef _OPENMP
+#define SHARED_OUT _Pragma("omp parallel for schedule(dynamic) num_threads((int)a->threads)")
+const int shares_out = 1;
+#else
+#define SHARED_OUT
+const int shares_out = 0;
+#endif
+
 typedef struct {
-    int64_t time, frames_t, frames_c, video_t, video_c, map_t, target_t, target_c, varies;
+    int64_t time, pixels, parts, part_pixels, threads;
+    int64_t frames_b, frames_t, frames_c, video_b, video_t, video_c, target_b, target_t, target_c;
+    int64_t varies;
     float weight[3], scale[3], offset[3], slope, shift, per_change;
 } Prompt;
+
+/* Part `index` of a batch, of which each clip has `parts`: its clip, and its pixels. */
+typedef struct {
+    int64_t clip, from, to;
+} Part;
+
+INLINE Part part_of(const Prompt *a, int64_t index) {
+    Part part = {index / a->parts, index % a->parts * a->part_pixels, 0};
+    part.to = part.from + a->part_pixels < a->pixels ? part.from + a->part_pixels : a->pixels;
+    return part;
+}
 
 /* 1 / (1 + exp(-x)) to about two units in the last place; 0 and 1 at the infinities. */
 INLINE float sigmoid(float x) {
@@ -83,7 +107,7 @@ INLINE double forward(const Prompt *given, const void *restrict frames, float *r
             }
             float *v = video + start * out + (t - 1) * a->video_t;
             int64_t v_c = out == 1 ? a->video_c : 1;
-            float *map = attention + start + (t - 1) * a->map_t;
+            float *map = attention + start + (t - 1) * a->pixels;
             if (t + 1 < a->time) {
                 if (in == 1) FETCH((const float *)frames + x + a->frames_t, c, n, 0);
                 if (out == 1) FETCH(v + a->video_t, v_c, n, 1);
@@ -143,8 +167,7 @@ INLINE void to_frame(const Prompt *a, float *restrict target, const float *restr
     }
 }
 
-/* Frames in float32, planes. Absent gradients are null. sums: of the products, of the scores. */
-void prompt_backward(const Prompt *given, const float *restrict frames,
+INLINE void backward(const Prompt *given, const float *restrict frames,
                      const float *restrict arriving, const float *restrict arriving_map,
                      float *restrict target, int64_t from, int64_t to, double *sums) {
     const Prompt settings = *given, *a = &settings;
@@ -177,7 +200,7 @@ void prompt_backward(const Prompt *given, const float *restrict frames,
             if (t < 0) continue;
             const float *x = frames + start + (t + 1) * a->frames_t;
             const float *video = arriving ? arriving + start + t * a->video_t : 0;
-            const float *map = arriving_map ? arriving_map + start + t * a->map_t : 0;
+            const float *map = arriving_map ? arriving_map + start + t * a->pixels : 0;
             if (arriving && t < a->time - 2) FETCH(video + a->video_t, a->video_c, n, 0);
 #define CASE(of)                                                                                  \
     case of:                                                                                      \
@@ -204,13 +227,37 @@ void prompt_backward(const Prompt *given, const float *restrict frames,
     }
 }
 
+/* Parts `first` to `stop` of a batch; squares: the variation's, one for each part. */
 #define FORWARD(name, bytes, in, out)                                                             \
-    double name(const Prompt *a, const void *frames, float *video, float *map, int64_t from,      \
-                int64_t to) {                                                                     \
-        return forward(a, frames, video, map, from, to, bytes, in, out);                          \
+    void name(const Prompt *a, const void *frames, float *video, float *maps, int64_t first,      \
+              int64_t stop, double *squares) {                                                    \
+        int64_t clip_bytes = a->frames_b * ((bytes) ? 1 : 4);                                     \
+        SHARED_OUT                                                                                \
+        for (int64_t index = first; index < stop; index++) {                                      \
+            Part p = part_of(a, index);                                                           \
+            squares[index] = forward(a, (const char *)frames + p.clip * clip_bytes,               \
+                                     video + p.clip * a->video_b,                                 \
+                                     maps + p.clip * (a->time - 1) * a->pixels, p.from, p.to,     \
+                                     bytes, in, out);                                             \
+        }                                                                                         \
     }
 
 FORWARD(prompt_planes, 0, 1, 1)
 FORWARD(prompt_interleaved, 0, 3, 3)
 FORWARD(prompt_bytes_to_planes, 1, 3, 1)
 FORWARD(prompt_bytes_interleaved, 1, 3, 3)
+
+/* Frames in float32, planes. Absent gradients are null. sums: of the products and of the scores,
+   two for each part. */
+void prompt_backward(const Prompt *a, const float *frames, const float *arriving,
+                     const float *arriving_maps, float *target, int64_t first, int64_t stop,
+                     double *sums) {
+    SHARED_OUT
+    for (int64_t index = first; index < stop; index++) {
+        Part p = part_of(a, index);
+        int64_t maps = p.clip * (a->time - 1) * a->pixels;
+        backward(a, frames + p.clip * a->frames_b, arriving ? arriving + p.clip * a->video_b : 0,
+                 arriving_maps ? arriving_maps + maps : 0,
+                 target ? target + p.clip * a->target_b : 0, p.from, p.to, sums + 2 * index);
+    }
+}

@@ -3,6 +3,9 @@
 `fused_native.c` is compiled once in a process, in a second or so, for the processor it runs on;
 nothing of it stays on disk. Without a compiler, and for what the loop was not written for,
 `fused_cpu` does the same.
+
+Where the compiler knows OpenMP the loop runs on the threads that torch has, since a library of the
+name that torch has loaded is not loaded again; elsewhere on threads of Python's.
 """
 
 import ctypes
@@ -12,11 +15,10 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -27,8 +29,12 @@ _SOURCE = Path(__file__).with_name("fused_native.c")
 _FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 # Values in a clip from which a compiler is worth its second; a step of training saves 1 ms there.
 _WORTH_COMPILING = 250_000
-# Pixels that a thread takes at once are a multiple of this.
+# Parts for each thread, so that one which is kept from its core leaves its parts to others; and the
+# pixels of a part are a multiple of this.
+_PARTS_PER_THREAD = 4
 _GRAIN = 4096
+# A fork has none of the threads of the process that it comes from, and OpenMP waits for them.
+_PROCESS = os.getpid()
 # By dtype of the frames, and steps from pixel to pixel in frames and prompts.
 _FORWARD = {
     (torch.float32, 1, 1): "prompt_planes",
@@ -36,25 +42,15 @@ _FORWARD = {
     (torch.uint8, 3, 1): "prompt_bytes_to_planes",
     (torch.uint8, 3, 3): "prompt_bytes_interleaved",
 }
-Result = TypeVar("Result")
-_SIZES = (
-    "time",
-    "frames_t",
-    "frames_c",
-    "video_t",
-    "video_c",
-    "map_t",
-    "target_t",
-    "target_c",
-    "varies",
-)
+_SIZES = ("time", "pixels", "parts", "part_pixels", "threads")
+_STRIDES = tuple(f"{of}_{axis}" for of in ("frames", "video", "target") for axis in "btc")
 
 
 class _Settings(ctypes.Structure):
     """`Prompt` of the C source."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in _SIZES),
+        *((name, ctypes.c_int64) for name in (*_SIZES, *_STRIDES, "varies")),
         *((name, ctypes.c_float * 3) for name in ("weight", "scale", "offset")),
         *((name, ctypes.c_float) for name in ("slope", "shift", "per_change")),
     )
@@ -76,12 +72,9 @@ def prompt(frames: Tensor, slope: Tensor, shift: Tensor, formula: PromptFormula)
         return None
     settings = _settings(frames, slope, shift, formula, video=video)
 
-    def run(clip: int, start: int, stop: int) -> float:
-        at = (tensor[clip].data_ptr() for tensor in (frames, video, attention))
-        return getattr(library, name)(settings, *at, start, stop)
-
-    squares = sum(_shared_out(run, frames))
-    variation = squares / max(formula.num_changes(frames), 1)
+    given = (settings, frames.data_ptr(), video.data_ptr(), attention.data_ptr())
+    squares = _all_parts(library, name, given, settings, len(frames), sums=1)
+    variation = sum(squares) / max(formula.num_changes(frames), 1)
     return Prompted(video, attention, attention.new_tensor(variation))
 
 
@@ -108,16 +101,12 @@ def prompt_backward(
         settings.varies = 1
         settings.per_change = 2 * grad_variation.item() / max(formula.num_changes(frames), 1)
 
-    def run(clip: int, start: int, stop: int) -> tuple[float, float]:
-        at = (
-            None if tensor is None else tensor[clip].data_ptr()
-            for tensor in (frames, grad_video, grad_attention, target)
-        )
-        sums = (ctypes.c_double * 2)()
-        library.prompt_backward(settings, *at, start, stop, sums)
-        return sums[0], sums[1]
-
-    of_slope, of_shift = (sum(parts) for parts in zip(*_shared_out(run, frames), strict=True))
+    at = (
+        None if tensor is None else tensor.data_ptr()
+        for tensor in (frames, grad_video, grad_attention, target)
+    )
+    sums = _all_parts(library, "prompt_backward", (settings, *at), settings, len(frames), sums=2)
+    of_slope, of_shift = sum(sums[::2]), sum(sums[1::2])
     return Gradients(
         target,
         torch.full_like(slope, of_slope),
@@ -134,12 +123,24 @@ def _settings(
     video: Tensor | None = None,
     target: Tensor | None = None,
 ) -> _Settings:
-    """Strides of one clip and the formula's numbers; the strides of what is absent stay 0."""
-    settings = _Settings(time=frames.shape[1], map_t=frames.shape[3] * frames.shape[4])
+    """Sizes, strides and the formula's numbers; the strides of what is absent stay 0."""
+    batch, time, _, height, width = frames.shape
+    threads = torch.get_num_threads()
+    pixels = height * width
+    grains = -(-pixels // _GRAIN)
+    parts = min(-(-_PARTS_PER_THREAD * threads // batch), grains) if threads > 1 else 1
+    part_pixels = -(-grains // parts) * _GRAIN
+    settings = _Settings(
+        time=time,
+        pixels=pixels,
+        parts=-(-pixels // part_pixels),
+        part_pixels=part_pixels,
+        threads=threads,
+    )
     for name, tensor in (("frames", frames), ("video", video), ("target", target)):
         if tensor is not None:
-            setattr(settings, f"{name}_t", tensor.stride(1))
-            setattr(settings, f"{name}_c", tensor.stride(2))
+            for axis, of in zip((0, 1, 2), "btc", strict=True):
+                setattr(settings, f"{name}_{of}", tensor.stride(axis))
     settings.weight[:] = formula.weights
     settings.scale[:] = formula.scale or (1.0,) * 3
     settings.offset[:] = formula.offset or (0.0,) * 3
@@ -156,22 +157,28 @@ def _are_flat(*videos: Tensor) -> bool:
     )
 
 
-def _shared_out(run: Callable[[int, int, int], Result], frames: Tensor) -> list[Result]:
-    """`run(clip, first pixel, last)` over all clips, by as many threads as torch may use."""
-    batch, num_pixels = frames.shape[0], frames.shape[3] * frames.shape[4]
-    num_threads = torch.get_num_threads()
-    per_clip = -(-num_threads // batch)
-    share = -(-num_pixels // (per_clip * _GRAIN)) * _GRAIN
-    parts = [
-        (clip, start, min(start + share, num_pixels))
-        for clip in range(batch)
-        for start in range(0, num_pixels, share)
-    ]
-    if min(num_threads, len(parts)) == 1:
-        return [run(*part) for part in parts]
-    # A pool for the call: one that lived longer would not survive a fork.
-    with ThreadPoolExecutor(min(num_threads, len(parts))) as pool:
-        return list(pool.map(lambda part: run(*part), parts))
+def _all_parts(
+    library: ctypes.CDLL,
+    name: str,
+    given: Sequence[object],
+    settings: _Settings,
+    batch: int,
+    *,
+    sums: int,
+) -> list[float]:
+    """Run a function of the library over all parts of a batch; return its sums, part by part."""
+    num_parts = batch * settings.parts
+    found = (ctypes.c_double * (sums * num_parts))()
+    function = getattr(library, name)
+    num_threads = min(settings.threads, num_parts)
+    shares_out = ctypes.c_int.in_dll(library, "shares_out") and os.getpid() == _PROCESS
+    if num_threads == 1 or shares_out:
+        function(*given, 0, num_parts, found)
+        return list(found)
+    settings.threads = 1  # of each call
+    with ThreadPoolExecutor(num_threads) as pool:
+        list(pool.map(lambda part: function(*given, part, part + 1, found), range(num_parts)))
+    return list(found)
 
 
 @cache
@@ -197,26 +204,29 @@ def _library() -> ctypes.CDLL | None:
 def _compile(compiler: list[str]) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory(prefix="kinema-") as folder:
         target = Path(folder) / "fused_native.so"
-        # Not every compiler can name the processor it is on, or has such vectors.
-        for tune in (["-march=native", "-mprefer-vector-width=512"], ["-march=native"], []):
-            command = [*compiler, *_FLAGS, *tune, str(_SOURCE), "-o", str(target)]
+        # Not every compiler has OpenMP, can name the processor it is on, or has such vectors.
+        native = ["-march=native"]
+        for more in (
+            ["-fopenmp", *native, "-mprefer-vector-width=512"],
+            ["-fopenmp", *native],
+            ["-fopenmp"],
+            native,
+            [],
+        ):
+            command = [*compiler, *_FLAGS, *more, str(_SOURCE), "-o", str(target)]
             built = subprocess.run(command, capture_output=True, text=True, timeout=120)
             if built.returncode == 0:
                 break
         built.check_returncode()
         library = ctypes.CDLL(str(target))
-    numbers = [ctypes.c_int64, ctypes.c_int64]
-    for name in _FORWARD.values():
-        # By attribute: an item of a library is a new function each time, without its types.
-        forward = getattr(library, name)
-        forward.argtypes = [ctypes.POINTER(_Settings), *[ctypes.c_void_p] * 3, *numbers]
-        forward.restype = ctypes.c_double
-    backward = library.prompt_backward
-    backward.argtypes = [
-        ctypes.POINTER(_Settings),
-        *[ctypes.c_void_p] * 4,
-        *numbers,
-        ctypes.POINTER(ctypes.c_double),
-    ]
-    backward.restype = None
+    # By attribute: an item of a library is a new function each time, without its types.
+    for name, num_tensors in (*((name, 3) for name in _FORWARD.values()), ("prompt_backward", 4)):
+        function = getattr(library, name)
+        function.argtypes = [
+            ctypes.POINTER(_Settings),
+            *[ctypes.c_void_p] * num_tensors,
+            *[ctypes.c_int64] * 2,
+            ctypes.POINTER(ctypes.c_double),
+        ]
+        function.restype = None
     return library
