@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.autograd import forward_ad
 
 from kinema.errors import InputError
 from kinema.motion_prompt import (
@@ -259,6 +260,42 @@ def test_transforms_and_compilers_see_the_formula():
     torch.testing.assert_close(whole(clip).video, prompt(clip).video)
     each = torch.func.vmap(lambda one: prompt(one.unsqueeze(0)).attention[0])(clip)
     torch.testing.assert_close(each, prompt(clip).attention)
+
+
+@ways
+def test_derivatives_forward_and_of_many_outputs_at_once_are_right(compiled):
+    prompt, clip = layer(compiled=compiled), clip_of()
+    scalars = (prompt.normalisation.m, prompt.normalisation.n)
+    tangents = (clip_of(seed=1), torch.tensor(0.7), torch.tensor(-0.4))
+    inputs = tuple(value.detach().double().view(()) for value in scalars)
+    _, expected = torch.func.jvp(
+        formula, (clip.double(), *inputs), tuple(tangent.double() for tangent in tangents)
+    )
+    with forward_ad.dual_level():
+        found = torch.func.functional_call(
+            prompt,
+            {
+                f"normalisation.{name}": forward_ad.make_dual(
+                    value.detach(), tangent.view_as(value)
+                )
+                for name, value, tangent in zip("mn", scalars, tangents[1:], strict=True)
+            },
+            forward_ad.make_dual(clip, tangents[0]),
+        )
+        for value, tangent in zip(found, expected, strict=True):
+            moved = forward_ad.unpack_dual(value).tangent
+            torch.testing.assert_close(moved.double(), tangent, atol=1e-5, rtol=1e-5)
+
+    clip.requires_grad_()
+    video = prompt(clip).video
+    directions = torch.stack([clip_of(video.shape, seed=seed) for seed in range(3)])
+    at_once = torch.autograd.grad(
+        video, (clip, *scalars), directions, is_grads_batched=True, retain_graph=True
+    )
+    for index, direction in enumerate(directions):
+        alone = torch.autograd.grad(video, (clip, *scalars), direction, retain_graph=True)
+        for value, of_all in zip(alone, at_once, strict=True):
+            torch.testing.assert_close(of_all[index], value, atol=1e-4, rtol=1e-4)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.forward_ad import unpack_dual
 
 from kinema.motion_prompt import fused_cpu, fused_native, fused_triton
 from kinema.motion_prompt.difference import working_dtype
@@ -25,7 +26,8 @@ def can_fuse(normalisation: nn.Module, frames: Tensor) -> TypeGuard[LearnableSig
     """Whether one pass can take the formula's place, unnoticed but for its speed.
 
     It cannot where the operations themselves are looked at: by torch.compile and torch.export,
-    by transforms of torch.func, by tensor subclasses, by hooks on the normalisation.
+    by transforms of torch.func, by forward-mode differentiation, by tensor subclasses, by hooks
+    on the normalisation.
     """
     if torch.compiler.is_compiling() or _is_traced_or_transformed():
         return False
@@ -36,6 +38,8 @@ def can_fuse(normalisation: nn.Module, frames: Tensor) -> TypeGuard[LearnableSig
     if any(type(value) not in plain for value in (frames, *scalars)):
         return False
     if any(scalar.numel() != 1 or scalar.device != frames.device for scalar in scalars):
+        return False
+    if any(unpack_dual(value).tangent is not None for value in (frames, *scalars)):
         return False
     return frames.device.type == "cpu" or fused_triton.can_run(frames)
 
@@ -94,9 +98,11 @@ class FusedPrompt(torch.autograd.Function):
         asked = ctx.needs_input_grad[:3]
         given = (*ctx.saved_tensors, ctx.formula, grads)
         found: Gradients | None = None
-        if ctx.fast is not None and not torch.is_grad_enabled():
+        # Of gradients that will be derived again, or that are many at once, as a Jacobian's.
+        by_formula = torch.is_grad_enabled() or any(map(_is_batched, grads))
+        if ctx.fast is not None and not by_formula:
             found = ctx.fast.prompt_backward(*given, of_frames=asked[0])
-        if found is None and (torch.is_grad_enabled() or given[0].device.type != "cpu"):
+        if found is None and (by_formula or given[0].device.type != "cpu"):
             found = _gradients_by_formula(*given, asked=asked)
         if found is None:
             found = fused_cpu.prompt_backward(*given, of_frames=asked[0])
@@ -141,6 +147,16 @@ def _gradients_by_formula(
 def _is_traced_or_transformed() -> bool:
     # torch.jit and torch.autograd.Function ask the same; there are no other names for it.
     return torch._C._is_tracing() or torch._C._are_functorch_transforms_active()
+
+
+def _is_batched(grad: Tensor | None) -> bool:
+    # As torch.autograd.grad makes them for `is_grads_batched`; what tells them apart is that there
+    # is no memory to ask for.
+    try:
+        _ = None if grad is None else grad.untyped_storage()
+    except RuntimeError:
+        return True
+    return False
 
 
 def _has_hooks(module: nn.Module) -> bool:
