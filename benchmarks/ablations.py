@@ -110,6 +110,16 @@ def main() -> None:
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of sampling")
     parser.add_argument("--batch-size", type=int, default=1, help="videos at once, for a GPU")
     arguments = parser.parse_args()
+    if arguments.variants:
+        known = {variant for variants in EXPERIMENTS.values() for variant in variants}
+        unknown = sorted(set(arguments.variants) - known)
+        if unknown:
+            parser.error(f"there are no variants {', '.join(unknown)}; see EXPERIMENTS")
+        arguments.experiments = [
+            name
+            for name in arguments.experiments
+            if set(EXPERIMENTS.get(name, {})) & set(arguments.variants)
+        ]
 
     # In float32 on a GPU too, so that figures are those of a CPU.
     pipe = load_pipeline(arguments.pipeline, dtype=torch.float32)

@@ -45,13 +45,17 @@ SMALL: dict[str, tuple[str, ...]] = {
         *("--pipelines", "sprites-animatediff", "--pairs", "1", "--prompts", "1"),
         *(*_LITTLE, "--values", "centred"),
     ),
+    "unchanged": (
+        *("--references", "1", "--prompts", "1", "--seeds", "1", "--clips", "40"),
+        *("--learning-steps", "5", "--steps", "6"),
+    ),
     "real_size": ("--divide", "8", "--frames", "4", "--repeats", "1", "--sampling-steps", "1"),
 }
 if torch.cuda.is_available():
     SMALL["prompt_bandwidth"] = ("--dtypes", "float32")
 """Arguments by script; each prints a table and writes JSON."""
 
-_WITH_FOLDER = ("transfer", "ablations")
+_WITH_FOLDER = ("transfer", "ablations", "unchanged")
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
 """Output files that are there whole or not at all."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,32 @@ def test_an_error_keeps_a_folder_that_holds_something(tmp_path: Path) -> None:
         raise RuntimeError
     assert (tmp_path / "a" / "mine.txt").read_text() == "mine"
     assert len(list((tmp_path / "a").iterdir())) == 1
+
+
+def test_files_of_before_stay_together_where_a_folder_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("before")
+    (tmp_path / "b.txt").mkdir()
+    with (
+        pytest.raises(InputError, match=r"b.txt is a folder and a file is to go there"),
+        filling(tmp_path) as temporary,
+    ):
+        for name in ("a.txt", "b.txt"):
+            (temporary / name).write_text("after")
+    assert (tmp_path / "a.txt").read_text() == "before"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.txt", "b.txt"]
+
+
+def test_a_file_has_the_permissions_that_others_get_and_as_long_a_name_as_may_be(
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / ("n" * 251 + ".txt")
+    before = os.umask(0o027)
+    try:
+        with replacing(target) as temporary:
+            temporary.write_text("1")
+    finally:
+        os.umask(before)
+    assert target.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_file_is_no_output_folder(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Output files that are there whole or not at all."""
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,20 +26,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     folder = output_folder(target.parent)
+    temporary = folder / f".{secrets.token_hex(8)}{target.suffix}"
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=folder)
+        # Unlike tempfile's, with the permissions that the user's files get.
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except OSError as error:
         raise InputError(
             f"cannot write in {folder}: {error.strerror}; choose another output folder"
         ) from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files private; an output file should have the usual permissions.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -77,22 +73,36 @@ def filling(folder: str | Path) -> Iterator[Path]:
     When the block raises, nothing of it stays behind, and `folder` is not made either.
 
     Raises:
-        InputError: `folder` cannot be made or written to.
+        InputError: `folder` cannot be made or written to, or holds a folder by the name of a file.
     """
     target = Path(folder)
     missing = [parent for parent in (target, *target.parents) if not parent.exists()]
     output_folder(target)
-    temporary = Path(tempfile.mkdtemp(prefix=".kinema-", dir=target))
+    temporary = target / f".kinema-{secrets.token_hex(8)}"
     try:
+        try:
+            temporary.mkdir()
+        except OSError as error:
+            raise InputError(
+                f"cannot write in {target}: {error.strerror}; choose another output folder"
+            ) from error
         yield temporary
-        for file in sorted(temporary.iterdir()):
+        made = sorted(temporary.iterdir())
+        for file in made:
+            # Before any is moved, so that those of before stay together.
+            if file.is_file() and (target / file.name).is_dir():
+                raise InputError(
+                    f"{target / file.name} is a folder and a file is to go there; choose another "
+                    "output folder"
+                )
+        for file in made:
             file.replace(target / file.name)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        for made in missing:
+        for parent in missing:
             # Another run may have put something there meanwhile; that is not ours to remove.
-            if not any(made.iterdir()):
-                made.rmdir()
+            if not any(parent.iterdir()):
+                parent.rmdir()
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -84,6 +84,16 @@ def test_a_preview_is_not_written_over_the_clip(
     assert "written over" not in capsys.readouterr().err
 
 
+def test_a_preview_of_another_motion_is_not_left_beside_one_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "car.gif").touch()
+    output = str(tmp_path / "car.safetensors")
+    command = ["invert", "x.mp4", "--prompt", PROMPT, "-o", output, "--no-preview"]
+    assert main(command) == 2
+    assert "car.gif shows another motion" in capsys.readouterr().err
+
+
 def test_what_a_published_motion_is_used_with_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

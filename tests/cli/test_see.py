@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from kinema.motion_prompt import LearnableSigmoid, MotionPrompt
-from kinema.video import probe, read_video
+from kinema.video import probe, read_video, write_video
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -117,6 +117,26 @@ def test_what_was_written_into_a_folder_is_not_seen_with_it(
     (tmp_path / "in-it" / "overlay.mp4").write_bytes(clip.read_bytes())
     result = kinema("see", ".", "-o", "in-it", cwd=tmp_path)
     assert "saw 1 of 1 videos" in result.stdout, result.stderr
+
+
+def test_what_is_seen_in_a_folder_goes_by_its_whole_name(
+    kinema: Run, clip: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "clips.v1").mkdir()
+    (tmp_path / "clips.v1" / "a.mp4").write_bytes(clip.read_bytes())
+    assert kinema("see", "clips.v1", cwd=tmp_path).returncode == 0
+    assert kinema("see", "clips.v1/a.mp4", cwd=tmp_path).returncode == 0
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a-see", "clips.v1", "clips.v1-see"]
+
+
+def test_a_video_wider_than_can_be_written_is_one_sentence(kinema: Run, tmp_path: Path) -> None:
+    frames = torch.rand(3, 3, 2, 9000)
+    write_video(tmp_path / "wide.gif", frames, frames_per_second=4)
+    result = kinema("see", tmp_path / "wide.gif", "--size", 0, "-o", tmp_path / "out")
+    assert result.returncode == 2
+    assert "18000 pixels wide" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_seeing_again_replaces_the_older_results(kinema: Run, clip: Path, tmp_path: Path) -> None:

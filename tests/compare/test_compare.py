@@ -21,6 +21,7 @@ from kinema.compare import (
     SpriteScorer,
     TrackScorer,
     clip_reference,
+    clip_references,
     compare,
     measured,
     open_prompts,
@@ -206,13 +207,18 @@ def test_clips_and_videos_have_the_length_and_size_of_the_plan(
         compare(embedded, plan_of(**few), TrackScorer(), tmp_path, model="sprites")
 
 
-def test_a_clip_in_the_output_is_not_shown_over(embedded: Any, tmp_path: Path) -> None:
-    clip = tmp_path / "references" / "car.mp4"
-    clip.parent.mkdir()
-    write_video(clip, torch.rand(8, 3, 64, 64), frames_per_second=8)
+@pytest.mark.parametrize("folder", ["references", "videos"])
+def test_a_clip_in_the_output_is_not_written_over(
+    embedded: Any, tmp_path: Path, folder: str
+) -> None:
+    clip, other = tmp_path / folder / "car.mp4", tmp_path / "elsewhere" / "car.mp4"
+    for path in (clip, other):
+        path.parent.mkdir()
+        write_video(path, torch.rand(8, 3, 64, 64), frames_per_second=8)
     before = clip.read_bytes()
-    plan = plan_of(references=[clip_reference(clip, "a car")])
-    with pytest.raises(InputError, match=r"over the clip .* itself; give another output"):
+    # The other would be shown where the first one is, which is shown elsewhere.
+    plan = plan_of(references=clip_references([(other, "a bus"), (clip, "a car")]))
+    with pytest.raises(InputError, match=r"write over the clip .*; give another output"):
         compare(embedded, plan, TrackScorer(), tmp_path)
     assert clip.read_bytes() == before
 

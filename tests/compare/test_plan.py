@@ -1,12 +1,15 @@
 """A plan is checked as it is made, and clips get names of their own."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kinema.compare import Plan, clip_references, open_prompts, travelling_references
 from kinema.errors import InputError
-from kinema.peers import method_named
+from kinema.motion_inversion import PRESETS, VALUE_MODES
+from kinema.peers import Inversion, method_named
 
 
 @pytest.mark.parametrize(
@@ -14,9 +17,12 @@ from kinema.peers import method_named
     [
         ({"num_steps": 0}, "num_steps is 0; give 1 or more"),
         ({"guidance": float("nan")}, "guidance is nan; give a finite number"),
+        ({"num_steps": 2.5}, "num_steps is 2.5; expected a whole number"),
+        ({"seeds": (0, 0.5)}, "seed is 0.5; expected a whole number"),
+        ({"seeds": ("x",)}, "seed is 'x'; expected a whole number"),
     ],
 )
-def test_numbers_out_of_range_are_refused(changes: dict[str, float], sentence: str) -> None:
+def test_numbers_out_of_range_are_refused(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         Plan(travelling_references(1), open_prompts(1), **changes)
 
@@ -29,6 +35,33 @@ def test_dmt_is_learned_for_the_steps_that_it_will_be_sampled_in() -> None:
         Plan(plan.references, plan.prompts, methods=("dmt",)).settings_of("dmt")
         == method_named("dmt").defaults
     )
+
+
+def test_methods_in_another_order_share_what_was_learned() -> None:
+    forms = {name: Inversion(name, PRESETS["default"], {"value": name}) for name in VALUE_MODES}
+    orders = (tuple(forms), tuple(reversed(forms)))
+    plans = [
+        Plan(travelling_references(1), open_prompts(1), methods=order, variants=forms)
+        for order in orders
+    ]
+    assert plans[0].as_dict() == plans[1].as_dict()
+    assert len({plan.learned_as(name) for plan in plans for name in forms}) == 1
+
+
+def test_a_clip_is_known_in_any_precision() -> None:
+    (reference,) = travelling_references(1)
+    identity = reference.identity()
+    assert replace(reference, video=reference.video.clone().requires_grad_()).identity() == identity
+    assert replace(reference, video=reference.video.bfloat16()).identity() != identity
+
+
+def test_the_folder_that_one_is_in_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = tmp_path / "car"
+    frames.mkdir()
+    monkeypatch.chdir(frames)
+    assert clip_references([(".", "a car")])[0].name == "car"
 
 
 @pytest.mark.parametrize("count", [12, 60])

@@ -64,6 +64,10 @@ def test_it_comes_from_the_hub_or_says_why_not(monkeypatch):
         CoTracker()
 
 
+def broken(**_):
+    raise RuntimeError("bad magic\nat 0")
+
+
 def test_a_checkpoint_goes_into_the_package(monkeypatch, tmp_path):
     with pytest.raises(InputError, match=r"offline.pth does not exist.*CC-BY-NC"):
         CoTracker(checkpoint=tmp_path / "offline.pth")
@@ -76,6 +80,10 @@ def test_a_checkpoint_goes_into_the_package(monkeypatch, tmp_path):
     module.CoTrackerPredictor = Predictor
     monkeypatch.setitem(sys.modules, "cotracker", package)
     monkeypatch.setitem(sys.modules, "cotracker.predictor", module)
+    with monkeypatch.context() as other:
+        other.setattr(module, "CoTrackerPredictor", broken)
+        with pytest.raises(InputError, match=r"CoTracker 3's weights \(bad magic\); give scaled_"):
+            CoTracker(checkpoint=weights)
     tracker = CoTracker(checkpoint=str(weights), grid_size=2)
     assert tracker(torch.rand(3, 3, 16, 16)).position.shape == (4, 3, 2)
 

@@ -23,6 +23,12 @@ def test_the_judge_keeps_its_aims_at_an_autoencoders_noise_and_blur():
     assert error.shape_changes < 0.02
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_what_is_degraded_keeps_its_dtype(dtype):
+    video = torch.rand(2, 3, 16, 16, dtype=dtype)
+    assert degrade(video, noise=0.03, blur=0.6, seed=0).dtype == dtype
+
+
 def test_what_spoils_the_videos_shows_in_the_figures():
     def lose_the_colour(video):
         return video.mean(dim=2, keepdim=True).expand_as(video).contiguous()

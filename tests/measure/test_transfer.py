@@ -62,6 +62,17 @@ def test_other_lengths_are_resampled():
     assert path_error(line(1, 1, 8), line(1, 1, 16)).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_more_frames_of_a_path_change_nothing():
+    for num_frames in (16, 121, 400):
+        opposite = line(-0.9, 0, num_frames)
+        assert displacement_cosine(line(0.9, 0), opposite).item() == pytest.approx(-1)
+        assert displacement_cosine(opposite, opposite).item() == pytest.approx(1)
+    long = [line(x, 0, 121) for x in (0.5, -0.5)]
+    assert displacement_cosine(*long).item() == pytest.approx(-1)
+    # Slower than what counts as moving, in any number of frames.
+    assert displacement_cosine(line(0.1, 0, 8), line(-0.1, 0, 121)).item() == 1
+
+
 def test_path_error_is_a_distance_and_forgives_the_place_only_when_aligned():
     moved = line(1, 0) + torch.tensor((0.3, 0.4))
     assert path_error(moved, line(1, 0)).item() == pytest.approx(0, abs=1e-6)

@@ -61,14 +61,15 @@ def test_mixing_frequencies_keeps_the_power():
 
 
 class _KnowsTheNoise:
-    """A denoiser that is always right about one clip and one noise."""
+    """A denoiser that is always right about one clip and one noise, unless it is in training."""
 
     def __init__(self, noise: Tensor) -> None:
         self.noise, self.asked = noise, []
+        self.model = torch.nn.Dropout().train()
 
     def predict(self, noisy: Tensor, timesteps: Tensor) -> Tensor:
         self.asked.append(int(timesteps[0]))
-        return self.noise
+        return self.model(self.noise)
 
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
@@ -82,6 +83,7 @@ def test_ddim_inversion_finds_the_noise_of_a_perfect_denoiser(spacing: str):
     denoiser: Any = _KnowsTheNoise(noise)
     inverted = ddim_inversion(denoiser, clean, sampler, num_steps=20)
     assert len(denoiser.asked) == 20
+    assert denoiser.model.training
     assert denoiser.asked == sorted(denoiser.asked)
     share = sampler.alphas_cumprod[denoiser.asked[-1]]
     expected = share**0.5 * clean + (1 - share) ** 0.5 * noise

@@ -313,6 +313,12 @@ def test_what_does_not_go_together_is_refused(pipelines: dict[str, Any], tmp_pat
         video_by("dmt", pipe, learned, num_steps=9)
     with pytest.raises(InputError, match="num_steps is 0; expected 1 or more"):
         video_by("dmt", pipe, learned, num_steps=0)
+    with pytest.raises(InputError, match=r"num_steps is 2\.5; expected a whole number"):
+        video_by("dmt", pipe, learned, num_steps=2.5)
+    with pytest.raises(InputError, match="the prompt is None; expected words for what to show"):
+        METHODS["dmt"].generate(pipe, None, learned)
+    with pytest.raises(InputError, match="seed is 'x'; expected a whole number"):
+        learned_by("vmc", pipe, seed="x")
     with pytest.raises(InputError, match="settings of vmc are a DmtSettings; expected VmcSettings"):
         learned_by("vmc", pipe, settings=QUICK["dmt"])
     with pytest.raises(InputError, match="settings of kinema are a str; expected InversionSettin"):

@@ -12,7 +12,7 @@ from kinema.motion_inversion.denoising import Denoiser
 from kinema.motion_inversion.usage import Usage
 from kinema.peers import dmt, motion_director, motion_inversion_v1, vmc
 from kinema.peers.ddim import Ddim, clean_and_noise, renoised
-from kinema.peers.lora import factors, learned_low_rank, low_rank
+from kinema.peers.lora import factors, learned_low_rank, low_rank, switch
 from kinema.peers.space_time import difference_loss, space_time_features, steered
 from kinema.peers.weights import exchanged
 from tests.motion_inversion.tiny import TINY, Tiny, output, random_embeddings, unet_motion
@@ -51,6 +51,25 @@ def test_low_rank_layers_change_nothing_at_birth_and_leave_no_trace(tiny: Tiny):
     with learned_low_rank(model, kept):
         assert torch.equal(output(model, inputs), changed)
     assert torch.equal(output(model, inputs), plain)
+
+
+def test_dropout_falls_on_what_low_rank_layers_add():
+    model = torch.nn.Sequential(torch.nn.Linear(8, 5), torch.nn.Conv2d(4, 6, 1)).eval()
+    rows, planes = torch.randn(4000, 8), torch.randn(2, 4, 60, 60)
+    with low_rank(model, ["0", "1"], rank=2, dropout=0.25) as layers, torch.no_grad():
+        for factor in factors(layers).values():
+            torch.nn.init.normal_(factor)
+        for layer, given in ((model[0], rows), (model[1], planes)):
+            switch({"": layer}, on=False)
+            plain = layer(given)
+            switch({"": layer}, on=True)
+            added = layer(given) - plain
+            whole = layer.lora_B["kinema"].forward(layer.lora_A["kinema"](given))
+            dropped = added == 0
+            assert 0.23 < dropped.float().mean() < 0.27
+            torch.testing.assert_close(
+                added[~dropped], whole[~dropped] / 0.75, atol=1e-5, rtol=1e-5
+            )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)

@@ -169,9 +169,15 @@ def test_a_negative_number_of_scenes_is_refused_and_none_is_fine():
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Nuisances)])
-def test_a_negative_nuisance_is_refused_by_name(name):
-    with pytest.raises(InputError, match=f"nuisance {name} is -1"):
-        Nuisances(**{name: -1})
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf])
+def test_a_nuisance_that_is_none_is_refused_by_name(name, value):
+    with pytest.raises(InputError, match=f"nuisance {name} is {value}; give 0 or more"):
+        Nuisances(**{name: value})
+
+
+def test_there_are_no_half_distractors():
+    with pytest.raises(InputError, match=r"distractors is 1\.5; give a whole number"):
+        Nuisances(distractors=1.5)
 
 
 def test_scenes_of_captions_show_what_the_captions_say():

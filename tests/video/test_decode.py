@@ -136,6 +136,20 @@ def test_times_count_from_the_first_frame(make_video):
     assert clip.seconds[-1] == pytest.approx(1.1)
 
 
+def test_the_rate_is_of_the_times_where_nothing_else_says_it(make_video):
+    """As in what browsers record."""
+    path = make_video("clip.mkv", times=[0, 40, 80, 120, 160], num_frames=5, ticks_per_second=1000)
+    content = path.read_bytes()
+    # DefaultDuration (three bytes, and one for its length) becomes a void of one byte and length.
+    said = content.index(b"\x23\xe3\x83")
+    void = bytes((0xEC, content[said + 3] + 2))
+    path.write_bytes(content[:said] + void + content[said + 2 :])
+    clip = read_video(path)
+    assert clip.frames_per_second == pytest.approx(25)
+    assert clip.seconds.tolist() == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
+    assert probe(path).frames_per_second == pytest.approx(25)
+
+
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_rotation_flags_turn_the_picture_upright(make_video, expected_picture, degrees):
     path = make_video(rotation=degrees)

@@ -39,6 +39,36 @@ def test_transparent_images_lie_over_black():
     assert np.abs(clip.frames[0, :, 0, 0].numpy().astype(int) - [100, 50, 25]).max() <= 1
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_of_grey_become_8(tmp_path, suffix):
+    ramp = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(ramp).save(tmp_path / f"deep{suffix}")
+    clip = read_images([tmp_path / f"deep{suffix}"], frames_per_second=1)
+    assert clip.frames[0, 1].flatten().tolist() == list(range(256))
+
+
+def test_32_bits_do_not_say_what_is_white(tmp_path):
+    for dtype in (np.float32, np.int32):
+        Image.fromarray(np.ones((4, 4), dtype)).save(tmp_path / "deep.tif")
+        with pytest.raises(InputError, match=r"deep.tif has 32 bits a pixel .*; save it with 8 or"):
+            read_images(tmp_path, frames_per_second=1)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [([], "at least one index"), ([3], "expected 0 to 2"), ([0, -1], "index -1 is not one")],
+)
+def test_indices_of_no_image_are_refused(folder, chosen, words):
+    with pytest.raises(InputError, match=words):
+        read_images(folder, frames_per_second=5, indices=lambda count: chosen)
+
+
+def test_an_image_too_large_to_be_one_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 12)
+    with pytest.raises(InputError, match=r"1.png is not an image that can be read \(Image size"):
+        read_images(folder, frames_per_second=1)
+
+
 def test_a_size_brings_different_images_together(folder):
     images = [folder / "1.png", Image.new("RGB", (30, 30))]
     with pytest.raises(InputError, match="give a size"):
@@ -58,5 +88,7 @@ def test_what_is_no_folder_of_images_is_refused(folder):
     ]:
         with pytest.raises(InputError, match=words):
             read_images(images, frames_per_second=1)
+    with pytest.raises(InputError, match="frames_per_second is inf, expected a positive number"):
+        read_images(folder, frames_per_second=float("inf"))
     with pytest.raises(InputError, match="frames_per_second"):
         read_images(folder, frames_per_second=0)

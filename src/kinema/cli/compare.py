@@ -9,8 +9,6 @@ from kinema.cli.limits import check_frames, check_steps, size_of
 from kinema.errors import InputError
 from kinema.sprites import GUIDANCE
 
-_EMBEDDED = "sprites"
-
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
@@ -163,7 +161,9 @@ def _scorer(arguments: argparse.Namespace) -> Any:
 
 
 def _check_embedded(arguments: argparse.Namespace) -> None:
-    if not str(arguments.model).startswith(_EMBEDDED):
+    from kinema.motion_inversion.pipelines import EMBEDDED
+
+    if arguments.model not in EMBEDDED:
         raise InputError(
             f"--sprites with --model {arguments.model}, which does not know them; give sprites or "
             "sprites-animatediff, or clips by --reference"

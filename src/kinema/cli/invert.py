@@ -94,10 +94,16 @@ def run(arguments: argparse.Namespace) -> None:
     if output.is_dir():
         raise InputError(f"the output {output} is a folder; give the name of a file to write")
     preview = output.with_suffix(".gif")
-    if not arguments.no_preview and preview.resolve() == arguments.video.resolve():
+    is_the_clip = preview.resolve() == arguments.video.resolve()
+    if is_the_clip and not arguments.no_preview:
         raise InputError(
             f"the preview would be written over the clip, {preview}; give another output, or "
             "--no-preview"
+        )
+    if arguments.no_preview and preview.exists() and not is_the_clip:
+        raise InputError(
+            f"{preview} shows another motion and would be taken for this one's preview; remove it, "
+            "give another output, or leave --no-preview out"
         )
     check_seeds(arguments.seed)
     check_frames(arguments.frames)

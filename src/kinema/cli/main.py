@@ -20,6 +20,7 @@ _USER_ERRNOS = {
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EFBIG,
+    errno.EIO,
     errno.EISDIR,
     errno.ENOTDIR,
     errno.ENAMETOOLONG,

@@ -85,7 +85,9 @@ def run(arguments: argparse.Namespace) -> None:
         "size": arguments.size or None,
     }
     source: Path = arguments.video
-    output: Path = arguments.output or Path(f"{source.resolve().stem}-see")
+    whole = source.resolve()
+    # Of a folder, what follows a dot is no suffix.
+    output: Path = arguments.output or Path(f"{whole.name if whole.is_dir() else whole.stem}-see")
     if not source.is_dir():
         for video in tqdm(find_videos(source), desc="see", unit="video", leave=False, disable=None):
             sight = see(video, output, **settings)

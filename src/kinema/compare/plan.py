@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from kinema.errors import InputError
+from kinema.motion_inversion.arguments import whole_number
 from kinema.peers import Inversion, Method, method_named
 from kinema.peers.dmt import DmtSettings
 from kinema.sprites import Description, parse_caption, render, scenes_of
@@ -91,11 +92,13 @@ class Plan:
             twice = next((each for each in given if list(given).count(each) > 1), None)
             if twice is not None:
                 raise InputError(f"{twice!r} is twice among the {what}; give each once")
+        for seed in self.seeds:
+            whole_number("seed", seed)
         for method in (*self.methods, *self.settings):
             self.method(method)
         if self.precision not in PRECISIONS:
             raise InputError(f"precision {self.precision!r} is not one of {', '.join(PRECISIONS)}")
-        if self.num_steps is not None and self.num_steps < 1:
+        if self.num_steps is not None and whole_number("num_steps", self.num_steps) < 1:
             raise InputError(f"num_steps is {self.num_steps}; give 1 or more")
         if self.guidance is not None and not math.isfinite(self.guidance):
             raise InputError(f"guidance is {self.guidance}; give a finite number")
@@ -109,14 +112,14 @@ class Plan:
         return self.variants[name] if name in self.variants else method_named(name)
 
     def learned_as(self, name: str) -> str:
-        """Return the first method of the plan that learns exactly as this one does.
+        """Return the method of the plan, first by name, that learns exactly as this one does.
 
         Forms of motion inversion that differ in sampling alone share what is learned.
         """
         mine = self.method(name)
         if not isinstance(mine, Inversion):
             return name
-        return next(
+        return min(
             other
             for other in self.methods
             if isinstance(self.method(other), Inversion)
@@ -166,7 +169,7 @@ def clip_reference(path: str | Path, prompt: str) -> Reference:
     path = Path(path)
     if not path.exists():
         raise InputError(f"there is no clip {path}; give a video file or a folder of frames")
-    return Reference(path.stem, path, prompt)
+    return Reference(path.resolve().stem, path, prompt)
 
 
 def clip_references(clips: Sequence[tuple[str | Path, str]]) -> list[Reference]:
@@ -223,7 +226,7 @@ def _sampling(method: Method) -> dict[str, Any]:
 def _digest(video: Path | Tensor) -> str:
     digest = hashlib.sha256()
     if isinstance(video, Tensor):
-        digest.update(video.contiguous().cpu().numpy().tobytes())
+        digest.update(video.detach().float().contiguous().cpu().numpy().tobytes())
     else:
         for file in [video] if video.is_file() else sorted(video.iterdir()):
             if file.is_file():

@@ -17,6 +17,7 @@ from kinema.compare.scores import Scorer
 from kinema.compare.table import rows_of
 from kinema.errors import InputError
 from kinema.files import output_folder, replacing
+from kinema.measure.machine import machine
 from kinema.measure.weights import digest_of_weights
 from kinema.motion_inversion import fitted_reference
 from kinema.motion_inversion.origin import model_class_of
@@ -74,20 +75,23 @@ def compare(
         "scorer": scorer.identity(),
     }
     dtype = denoiser(pipe).dtype
+    # Figures of two precisions, and times of two machines, do not belong into one table.
     if dtype != torch.float32:
-        # Figures of two precisions do not belong into one table.
         described["dtype"] = str(dtype).removeprefix("torch.")
+    made_on = machine(pipe.device)
+    if pipe.device.type != "cpu":
+        described["device"] = made_on["device"]
     # As it is read from the file again, in which a tuple is a list.
     described = json.loads(json.dumps(described))
     _check_plan(folder, described)
     journal = Journal(folder / RESULTS)
     learning = Journal(folder / LEARNED)
+    written = [(folder / name).resolve() for name in ("references", "videos")]
     for reference in plan.references:
-        shown = folder / "references" / f"{reference.name}.mp4"
-        if isinstance(reference.video, Path) and reference.video.resolve() == shown.resolve():
+        path = reference.video
+        if isinstance(path, Path) and any(path.resolve().is_relative_to(at) for at in written):
             raise InputError(
-                f"{folder} would show its references over the clip {reference.video} itself; give "
-                "another output folder"
+                f"{folder} would write over the clip {path}; give another output folder"
             )
     left = [of for of in _learnings(plan) if _missing(plan, journal, *of)]
     # Before anything is learned: whether each clip can be read, and scored against.
@@ -131,6 +135,8 @@ def compare(
                     bar.update()
     summary = {
         **described,
+        "machine": made_on,
+        "batch_size": batch_size,
         "rows": rows_of(plan, journal.entries, learning.entries, pipeline=described["pipeline"]),
     }
     with replacing(folder / SUMMARY) as temporary:

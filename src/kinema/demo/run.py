@@ -12,7 +12,7 @@ from kinema.demo.page import Demonstration, write_page
 from kinema.demo.perceive import CLASSES, Settings, compare
 from kinema.demo.reuse import reuse
 from kinema.errors import InputError
-from kinema.files import output_folder
+from kinema.files import output_folder, replacing
 from kinema.motion_prompt import MotionPrompt
 from kinema.motion_prompt.see import Sight, see
 from kinema.sprites import MOTIONS, render, sample_scenes
@@ -123,4 +123,5 @@ def _plot_normalisation(path: Path, learned: MotionPrompt) -> None:
     axes.set(xlabel="difference of neighbouring frames", ylabel="attention", ylim=(-0.03, 1.03))
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=130)

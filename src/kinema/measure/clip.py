@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor
 
-from kinema.errors import InputError
+from kinema.errors import InputError, first_line
 from kinema.measure.weights import digest_of_weights
 
 DEFAULT_CLIP = "openai/clip-vit-base-patch32"
@@ -48,10 +48,9 @@ class ClipEmbedder:
             processor = AutoProcessor.from_pretrained(source)
         # A missing folder, a hub out of reach and an id no one has are all OSErrors there.
         except (OSError, ValueError, AttributeError, ImportError, SafetensorError) as error:
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
             raise InputError(
-                f"no CLIP could be loaded from {source!r} ({reason}); give the id of one on the "
-                f"hub, such as {DEFAULT_CLIP}, or its folder"
+                f"no CLIP could be loaded from {source!r} ({first_line(error)}); give the id of "
+                f"one on the hub, such as {DEFAULT_CLIP}, or its folder"
             ) from error
         if not callable(getattr(model, "get_image_features", None)) or not callable(
             getattr(model, "get_text_features", None)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kinema.errors import InputError
+from kinema.errors import InputError, first_line
 from kinema.measure.tracks import Tracks, check_found, check_video, from_pixels
 from kinema.measure.weights import digest_of_weights
 
@@ -87,10 +87,9 @@ def _from_hub(model: str) -> Any:
         return torch.hub.load(REPOSITORY, model, trust_repo=True)
     # No network, no such model and a package that its code misses each fail in ways of their own.
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
         raise InputError(
-            f"CoTracker's {model} could not be loaded by torch.hub ({reason}); install the "
-            f"cotracker package and give a checkpoint, or use LucasKanade"
+            f"CoTracker's {model} could not be loaded by torch.hub ({first_line(error)}); install "
+            f"the cotracker package and give a checkpoint, or use LucasKanade"
         ) from error
 
 
@@ -107,4 +106,11 @@ def _from_package(checkpoint: Path) -> Any:
             f"CoTracker is not installed; install it from github.com/{REPOSITORY} ({LICENCE}), or "
             "use LucasKanade"
         ) from error
-    return CoTrackerPredictor(checkpoint=str(checkpoint), offline=True, window_len=60)
+    try:
+        return CoTrackerPredictor(checkpoint=str(checkpoint), offline=True, window_len=60)
+    # Another file fails as torch reads it, another CoTracker's as its weights are given out.
+    except Exception as error:
+        raise InputError(
+            f"{checkpoint} could not be loaded as CoTracker 3's weights ({first_line(error)}); "
+            f"give scaled_offline.pth ({LICENCE}, from huggingface.co/facebook/cotracker3)"
+        ) from error

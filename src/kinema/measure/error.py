@@ -74,7 +74,7 @@ def degrade(video: Tensor, *, noise: float, blur: float, seed: int) -> Tensor:
         video = planes.view(video.shape)
     if noise:
         generator = torch.Generator().manual_seed(seed)
-        video = video + noise * torch.randn(video.shape, generator=generator)
+        video = video + noise * torch.randn(video.shape, generator=generator).to(video)
     return video.clamp(0, 1)
 
 

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from kinema.errors import InputError
 
-UNMOVING = 0.01
-"""Displacement over one frame, in half frame widths, below which a track counts as unmoving: a
-third of a pixel at 64 pixels, several times the judge's own error."""
+UNMOVING = 0.15
+"""Speed, in half frame widths a clip, below which a track counts as unmoving: in 16 frames of 64
+pixels a third of a pixel a frame, several times the judge's own error."""
+_SMALLEST_SPREAD = 0.01
 
 
 def displacement_cosine(
@@ -24,14 +25,19 @@ def displacement_cosine(
 
         sum_t |r_t| * <d_t, r_t> / (|d_t| |r_t|)  /  sum_t |r_t|
 
-    over the steps where the reference moves, |r_t| >= unmoving: each step's cosine, weighted by how
-    far the reference goes in it. A step in which the reference moves and the track does not scores
-    0. Steps in which the reference rests do not count, so the jitter of an unmoving track decides
-    nothing.
+    over the steps where the reference moves, |r_t| (T - 1) >= unmoving: each step's cosine,
+    weighted by how far the reference goes in it. A step in which the reference moves and the track
+    does not scores 0. Steps in which the reference rests do not count, so the jitter of an
+    unmoving track decides nothing.
 
     1 is the same way throughout, 0 unrelated or resting, -1 the opposite way. Speed, place and
     size of a path do not enter; `path_error` has them. Where the reference never moves there is no
     way to go: the result is 1 if the track never moves either, else 0.
+
+    Args:
+        trajectory: (B, T, 2).
+        reference: (B, T', 2).
+        unmoving: in half frame widths a clip, so that more frames of one path change nothing.
 
     Raises:
         InputError: the tracks are not (B, T, 2) with the same B and at least two frames each.
@@ -39,7 +45,8 @@ def displacement_cosine(
     trajectory, reference = _same_length(trajectory, reference)
     steps, wanted = trajectory.diff(dim=1), reference.diff(dim=1)
     length, wanted_length = steps.norm(dim=2), wanted.norm(dim=2)
-    moves, counts = length >= unmoving, wanted_length >= unmoving
+    num_steps = steps.shape[1]
+    moves, counts = num_steps * length >= unmoving, num_steps * wanted_length >= unmoving
     product = (length * wanted_length).clamp_min(1e-12)
     cosine = torch.where(moves, (steps * wanted).sum(dim=2) / product, 0.0).clamp(-1, 1)
     weight = torch.where(counts, wanted_length, 0.0)
@@ -83,7 +90,7 @@ def path_length_ratio(trajectory: Tensor, reference: Tensor) -> Tensor:
         ]
     )
     least, most = spreads.amin(dim=0), spreads.amax(dim=0)
-    return torch.where(most < UNMOVING, 1.0, least / most.clamp_min(1e-12))
+    return torch.where(most < _SMALLEST_SPREAD, 1.0, least / most.clamp_min(1e-12))
 
 
 def _same_length(trajectory: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:

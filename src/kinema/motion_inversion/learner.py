@@ -6,13 +6,14 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kinema.errors import InputError
 from kinema.motion_inversion.attachment import Attachment
 from kinema.motion_inversion.checkpoint import Progress
 from kinema.motion_inversion.denoising import Denoiser
+from kinema.motion_inversion.frozen import frozen
 from kinema.motion_inversion.motion import Motion
 from kinema.motion_inversion.objective import (
     denoising_loss,
@@ -86,7 +87,7 @@ class Learner:
             # A GPU's memory is what runs out first; a CPU has that of the whole machine.
             again = self.latents.device.type != "cpu"
         usage = Usage(value=self.settings.training_value)
-        with _frozen(plain_model(model)), recomputing(model, on=again):
+        with frozen(plain_model(model)), recomputing(model, on=again):
             self.attachment = Attachment(model, self.progress.tensors, self.sites, usage)
             try:
                 yield
@@ -206,21 +207,3 @@ def draw_timesteps(
 def _generator(seed: int, step: int, part: int) -> torch.Generator:
     digest = hashlib.sha256(f"{seed}/{step}/{part}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-
-
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """No gradients for the model's own parameters, and no dropout."""
-    required = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    training = [module for module in model.modules() if module.training]
-    for parameter in required:
-        parameter.requires_grad_(False)
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for parameter in required:
-            parameter.requires_grad_(True)
-        for module in training:
-            module.training = True

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from kinema.errors import InputError
 from kinema.motion_inversion.denoising import Denoiser
+from kinema.motion_inversion.frozen import frozen
 from kinema.motion_inversion.objective import NOISE_SCHEDULE
+from kinema.motion_inversion.sites import plain_model
 
 NOISES = ("none", "blend", "frequency")
 """How inverted latents enter the starting noise; `starting_noise` says what each one means."""
@@ -46,10 +48,11 @@ def ddim_inversion(
     )
     inverse.set_timesteps(num_steps)
     noisy = latents.float()
-    for timestep in inverse.timesteps:
-        now = timestep.to(latents.device).expand(len(latents))
-        prediction = denoiser.predict(noisy, now).float()
-        noisy = inverse.step(prediction, timestep, noisy).prev_sample
+    with frozen(plain_model(denoiser.model)):
+        for timestep in inverse.timesteps:
+            now = timestep.to(latents.device).expand(len(latents))
+            prediction = denoiser.predict(noisy, now).float()
+            noisy = inverse.step(prediction, timestep, noisy).prev_sample
     return noisy
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from kinema.errors import InputError
+from kinema.errors import InputError, first_line
 
 EMBEDDED = ("sprites", "sprites-animatediff")
 """Names of the models that come with Kinema."""
@@ -63,9 +63,8 @@ def load_pipeline(
     # A missing folder, a hub out of reach and an id that no one has are all OSErrors there; parts
     # that do not make a pipeline are ValueErrors, and unknown classes AttributeErrors.
     except (OSError, ValueError, AttributeError, ImportError, SafetensorError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
         raise InputError(
-            f"no pipeline could be loaded from {str(model)!r} ({reason}); give "
+            f"no pipeline could be loaded from {str(model)!r} ({first_line(error)}); give "
             f"{' or '.join(EMBEDDED)}, the folder of a saved pipeline, or a hub id"
         ) from error
     return pipeline.to(device)

@@ -37,14 +37,15 @@ def diagnose(normalisation: nn.Module, attention: Tensor) -> PromptDiagnostics:
 
     Args:
         normalisation: the module; `attention_at_rest` is its f(0).
-        attention: `(B, T-1, H, W)`.
+        attention: `(B, T-1, H, W)`, on any device.
     """
     slope = shift = None
     if isinstance(normalisation, LearnableSigmoid):
         slope = sigmoid_slope(normalisation.m).item()
         shift = sigmoid_shift(normalisation.n).item()
-    rest = torch.zeros(1, 1, 1, 1, dtype=torch.float32, device=attention.device)
-    at_rest = normalisation(rest)
+    # The attention may have been brought elsewhere.
+    own = next(normalisation.parameters(), attention)
+    at_rest = normalisation(torch.zeros(1, 1, 1, 1, dtype=torch.float32, device=own.device))
     # Apple's GPUs have no float64.
     values = attention.detach().cpu().double()
     return PromptDiagnostics(

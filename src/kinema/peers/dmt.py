@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from kinema.errors import InputError
 from kinema.motion_inversion.denoising import Denoiser, denoiser_of
+from kinema.motion_inversion.frozen import frozen
 from kinema.peers.ddim import Ddim, renoised
 from kinema.peers.learned import Learned
 from kinema.peers.sampling import Sampling
 from kinema.peers.settings import PeerSettings
 from kinema.peers.space_time import feature_modules, space_time_features, steered
 from kinema.peers.task import Task, fitting_unet
-from kinema.peers.training import frozen
 
 NAME = "dmt"
 

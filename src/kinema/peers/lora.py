@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kinema.errors import InputError
 
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 _ADAPTER = "kinema"
 
 
-def layers_inside(model: nn.Module, containers: Collection[str]) -> list[str]:
-    """Paths of all linear and convolutional layers inside modules of the named classes.
+def layers_inside(
+    model: nn.Module, containers: Collection[str], *, parts: Collection[str]
+) -> list[str]:
+    """Paths of the linear and convolutional layers of some parts of some modules.
 
     Args:
         model: on any device, "meta" too.
-        containers: names of classes.
+        containers: names of those modules' classes.
+        parts: names of modules within them, at any depth.
     """
     inside = tuple(
         f"{name}." for name, module in model.named_modules() if type(module).__name__ in containers
@@ -28,7 +32,9 @@ def layers_inside(model: nn.Module, containers: Collection[str]) -> list[str]:
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d) and name.startswith(inside)
+        if isinstance(module, nn.Linear | nn.Conv2d)
+        for start in inside
+        if name.startswith(start) and set(parts) & set(name.removeprefix(start).split("."))
     ]
 
 
@@ -45,7 +51,8 @@ def low_rank(
         model: of any class.
         paths: of its linear and convolutional layers.
         rank: of the product.
-        dropout: share of the inputs of A that are dropped, for training.
+        dropout: share of what B gives that is dropped, for training. (peft's own drops of what A
+            is given.)
 
     Yields:
         peft's layers, by path.
@@ -70,7 +77,6 @@ def low_rank(
         r=rank,
         lora_alpha=rank,
         target_modules=list(paths),
-        lora_dropout=dropout,
         init_lora_weights="gaussian",
     )
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -79,8 +85,11 @@ def low_rank(
         cast_adapter_dtype(model, _ADAPTER)
         layers: dict[str, Any] = {path: model.get_submodule(path) for path in paths}
         for layer in layers.values():
-            layer.lora_dropout.train()
             layer.register_forward_pre_hook(_by_position, with_kwargs=True)
+            if dropout:
+                layer.lora_B[_ADAPTER].register_forward_hook(
+                    lambda _, args, given: F.dropout(given, dropout)
+                )
         yield layers
     finally:
         tuner.unload()

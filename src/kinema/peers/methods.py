@@ -17,7 +17,7 @@ from kinema.motion_inversion import (
     invert,
 )
 from kinema.motion_inversion import generate as generate_with_motion
-from kinema.motion_inversion.arguments import finite_number
+from kinema.motion_inversion.arguments import finite_number, whole_number
 from kinema.motion_inversion.generate import Prompts, Seeds, is_list, videos_asked_for
 from kinema.motion_inversion.reference import Video
 from kinema.peers import control, dmt, motion_director, motion_inversion_v1, vmc
@@ -91,10 +91,14 @@ class Peer:
         if not isinstance(learned, Learned) or learned.method != self.name:
             raise _foreign(self.name, learned)
         settings = type(self.defaults).from_json(learned.origin.settings)
-        if num_steps is not None and num_steps < 1:
+        if num_steps is not None and whole_number("num_steps", num_steps) < 1:
             raise InputError(f"num_steps is {num_steps}; expected 1 or more")
         if guidance is not None:
             guidance = finite_number("guidance", guidance)
+        asked = videos_asked_for(prompt, seed)
+        wordless = next((p for p, _ in asked if not isinstance(p, str)), "")
+        if wordless != "":
+            raise InputError(f"the prompt is {wordless!r}; expected words for what to show")
         sampling = Sampling(
             pipe=pipe,
             prompt=prompt,
@@ -105,7 +109,7 @@ class Peer:
             negative_prompt=negative_prompt,
             progress=progress,
         )
-        videos = [(p, s) for p, s in videos_asked_for(prompt, seed) if p is not None]
+        videos = [(str(p), s) for p, s in asked]
         if not (is_list(prompt) or is_list(seed)):
             return self.to_video(learned, settings, sampling)
         if self.batches:

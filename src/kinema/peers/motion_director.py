@@ -21,6 +21,10 @@ from kinema.peers.training import Descent, learning, noised, run_steps
 NAME = "motiondirector"
 _SPATIAL = ("Transformer2DModel",)
 _TEMPORAL = ("TransformerTemporalModel", "AnimateDiffTransformer3D")
+# Attention between places, but not to the text, and the layers after it; in time all but the
+# projections in and out.
+_SPATIAL_PARTS = ("attn1", "ff")
+_TEMPORAL_PARTS = ("attn1", "attn2", "ff")
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class MotionDirectorSettings(TrainedSettings):
 
     Attributes:
         rank: of all low-rank layers.
-        dropout: of their inputs.
+        dropout: of what they add.
         spatial_share: in which share of the steps the spatial layers take part.
         beta: of the appearance-debiased loss.
     """
@@ -49,12 +53,12 @@ class MotionDirectorSettings(TrainedSettings):
 
 def spatial_layers(model: nn.Module) -> list[str]:
     """Paths of the layers whose low-rank companions learn the looks."""
-    return layers_inside(model, _SPATIAL)
+    return layers_inside(model, _SPATIAL, parts=_SPATIAL_PARTS)
 
 
 def temporal_layers(model: nn.Module) -> list[str]:
     """Paths of the layers whose low-rank companions learn the motion."""
-    return layers_inside(model, _TEMPORAL)
+    return layers_inside(model, _TEMPORAL, parts=_TEMPORAL_PARTS)
 
 
 def learn(task: Task, settings: MotionDirectorSettings, *, progress: bool) -> Learned:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kinema.errors import InputError
+from kinema.motion_inversion.frozen import frozen
 from kinema.motion_inversion.objective import training_target
 from kinema.motion_inversion.recompute import recomputing
 from kinema.peers.settings import TrainedSettings
@@ -37,21 +38,6 @@ def noised(task: Task) -> Noised:
         noise,
         training_target(task.scheduler, task.latents, noise, timesteps),
     )
-
-
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """No gradients for the model's own parameters and no dropout; afterwards all as it was."""
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    training = [module for module in model.modules() if module.training]
-    model.eval().requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in learning:
-            parameter.requires_grad_(True)
-        for module in training:
-            module.training = True
 
 
 @contextmanager

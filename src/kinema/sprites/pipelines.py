@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 
-from kinema.errors import InputError
+from kinema.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from diffusers import AnimateDiffPipeline, TextToVideoSDPipeline
@@ -41,7 +42,7 @@ def text_to_video(
     from diffusers import TextToVideoSDPipeline, UNet3DConditionModel
 
     with as_file(weights_folder(weights)) as folder:
-        unet = _load(UNet3DConditionModel, folder / "unet3d", torch_dtype=dtype).eval()
+        unet = load_part(UNet3DConditionModel, folder / "unet3d", torch_dtype=dtype).eval()
         return TextToVideoSDPipeline(unet=unet, **_shared(folder, dtype))
 
 
@@ -55,8 +56,8 @@ def animatediff(
     from diffusers import AnimateDiffPipeline, MotionAdapter, UNet2DConditionModel
 
     with as_file(weights_folder(weights)) as folder:
-        unet = _load(UNet2DConditionModel, folder / "unet", torch_dtype=dtype).eval()
-        adapter = _load(MotionAdapter, folder / "motion_adapter", torch_dtype=dtype).eval()
+        unet = load_part(UNet2DConditionModel, folder / "unet", torch_dtype=dtype).eval()
+        adapter = load_part(MotionAdapter, folder / "motion_adapter", torch_dtype=dtype).eval()
         return AnimateDiffPipeline(unet=unet, motion_adapter=adapter, **_shared(folder, dtype))
 
 
@@ -88,21 +89,28 @@ def _shared(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
                 f"the tokenizer's {name} is missing in {folder}; run 'kinema sprites ship' again"
             )
     return {
-        "vae": _load(AutoencoderKL, folder / "vae", torch_dtype=dtype).eval(),
-        "text_encoder": _load(CLIPTextModel, folder / "text_encoder", torch_dtype=dtype).eval(),
-        "tokenizer": _load(CLIPTokenizer, folder / "tokenizer"),
-        "scheduler": _load(DDIMScheduler, folder / "scheduler"),
+        "vae": load_part(AutoencoderKL, folder / "vae", torch_dtype=dtype).eval(),
+        "text_encoder": load_part(CLIPTextModel, folder / "text_encoder", torch_dtype=dtype).eval(),
+        "tokenizer": load_part(CLIPTokenizer, folder / "tokenizer"),
+        "scheduler": load_part(DDIMScheduler, folder / "scheduler"),
     }
 
 
-def _load(kind: Any, folder: Path, **options: Any) -> Any:
+def load_part(kind: Any, folder: Path, **options: Any) -> Any:
+    """Load a model, a tokenizer or a scheduler from a folder; models from safetensors alone.
+
+    Raises:
+        InputError: the folder is missing, or its files are damaged or of something else.
+    """
+    if issubclass(kind, nn.Module):
+        options["use_safetensors"] = True
     if not folder.is_dir():
         raise InputError(f"the weights {folder} are missing; train that part first")
     try:
         return kind.from_pretrained(folder, local_files_only=True, **options)
     # Files that are missing, cut short or of another model: diffusers and transformers raise any.
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(". ")
         raise InputError(
-            f"the weights {folder} cannot be loaded ({reason}); run 'kinema sprites ship' again"
+            f"the weights {folder} cannot be loaded ({first_line(error)}); train that part "
+            "again, or run 'kinema sprites ship' again"
         ) from error

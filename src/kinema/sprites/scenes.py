@@ -45,10 +45,11 @@ class Nuisances:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if getattr(self, field.name) < 0:
-                raise InputError(
-                    f"nuisance {field.name} is {getattr(self, field.name)}; give 0 or more"
-                )
+            value = getattr(self, field.name)
+            if not 0 <= value < math.inf:
+                raise InputError(f"nuisance {field.name} is {value}; give 0 or more")
+        if not isinstance(self.distractors, int):
+            raise InputError(f"nuisance distractors is {self.distractors}; give a whole number")
 
 
 CALM = Nuisances()

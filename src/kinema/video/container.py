@@ -63,8 +63,8 @@ def average_rate(container: InputContainer, stream: VideoStream) -> float | None
     # FFmpeg guesses a GIF's rate from its first delays, which are rounded to hundredths.
     if container.format.name == "gif" and stream.frames and stream.duration and stream.time_base:
         return float(stream.frames / (stream.duration * stream.time_base))
-    rate = stream.average_rate or stream.guessed_rate
-    return float(rate) if rate else None
+    # FFmpeg's guess, where nothing is said, may be no more than the unit of the times.
+    return float(stream.average_rate) if stream.average_rate else None
 
 
 def damaged(path: Path, detail: str) -> InputError:

@@ -78,7 +78,7 @@ def read_video(
     decode = torchcodec.decode_chosen if use_torchcodec else pyav.decode_chosen
 
     part = partial(_part, path, table, start=start, end=end)
-    chosen = _checked(path, indices, part(table.num_frames))
+    chosen = checked_indices(str(path), indices, part(table.num_frames))
     try:
         frames = _collect(path, chosen, size, decode(path, table, sorted(set(chosen))))
     except pyav.FewerFramesError as fewer:
@@ -86,7 +86,7 @@ def read_video(
         # keyframe. Choose again among the ones that exist.
         if fewer.num_frames == 0:
             raise damaged(path, "no frame of it can be decoded") from None
-        chosen = _checked(path, indices, part(fewer.num_frames))
+        chosen = checked_indices(str(path), indices, part(fewer.num_frames))
         pictures = pyav.decode_chosen(path, table, sorted(set(chosen)), may_seek=False)
         frames = _collect(path, chosen, size, pictures)
     return Clip(
@@ -110,15 +110,20 @@ def _part(
     return part
 
 
-def _checked(path: Path, indices: Indices, part: range) -> list[int]:
+def checked_indices(name: str, indices: Indices, part: range) -> list[int]:
+    """Return which frames of `part` of a clip of that name are asked for.
+
+    Raises:
+        InputError: none, or one that is not there.
+    """
     num_frames = len(part)
     chosen = [int(i) for i in (indices(num_frames) if callable(indices) else indices)]
     if not chosen:
-        raise InputError(f"no frames of {path} are asked for, expected at least one index")
+        raise InputError(f"no frames of {name} are asked for, expected at least one index")
     wrong = [i for i in chosen if not 0 <= i < num_frames]
     if wrong:
         raise InputError(
-            f"{path} has {num_frames} frames, so index {wrong[0]} is not one of them; "
+            f"{name} has {num_frames} frames, so index {wrong[0]} is not one of them; "
             f"expected 0 to {num_frames - 1}"
         )
     return [part[i] for i in chosen]

@@ -22,6 +22,8 @@ from kinema.video.pixels import as_bytes, checked_video
 _SUFFIXES = (".mp4", ".gif")
 # A second; GIF counts in hundredths of it.
 MOST_GIF_FRAMES = 100
+# Either way; H.264's encoder and GIF's header end there.
+_MOST_PIXELS = {".mp4": 16384, ".gif": 65535}
 
 
 def video_suffix(path: Path) -> str:
@@ -73,6 +75,12 @@ def write_video(
             f"frames_per_second is {frames_per_second}, expected 0.001 or more, and at most "
             f"{MOST_GIF_FRAMES} in a GIF"
         )
+    most = _MOST_PIXELS[suffix]
+    if max(video.shape[-2:]) > most:
+        raise InputError(
+            f"the video is {video.shape[-1]} pixels wide and {video.shape[-2]} high, expected at "
+            f"most {most} either way in a {suffix} file; make it smaller"
+        )
     with replacing(path) as temporary:
         try:
             if suffix == ".mp4":
@@ -81,7 +89,8 @@ def write_video(
                 _write_gif(temporary, video, rate)
             _verify(temporary, len(video))
         except (av.error.FFmpegError, OSError) as error:
-            number = error.errno or errno.EIO
+            # FFmpeg has numbers of its own, which the system would not know.
+            number = error.errno if error.errno in errno.errorcode else errno.EIO
             raise OSError(
                 number, f"cannot write the video: {error.strerror or error}", str(path)
             ) from error

@@ -1,5 +1,6 @@
 """A clip from single images."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from kinema.errors import InputError
+from kinema.errors import InputError, first_line
 from kinema.video.clip import Clip
+from kinema.video.decode import checked_indices
 from kinema.video.folder import natural_order
 from kinema.video.picture import Size, over_black, resized
 
@@ -35,9 +37,10 @@ def read_images(
             opened.
 
     Raises:
-        InputError: there is no image, one cannot be read, or their sizes differ.
+        InputError: there is no image, one cannot be read, their sizes differ, or an index is
+            none of theirs.
     """
-    if not frames_per_second > 0:
+    if not 0 < frames_per_second < math.inf:
         raise InputError(f"frames_per_second is {frames_per_second}, expected a positive number")
     if isinstance(images, str | Path):
         sources: Sequence[str | Path | Image.Image] = image_files(Path(images))
@@ -45,7 +48,9 @@ def read_images(
         sources = list(images)
     if not sources:
         raise InputError("the list of images is empty, expected at least one")
-    taken = torch.arange(len(sources)) if indices is None else torch.tensor(indices(len(sources)))
+    what = str(images) if isinstance(images, str | Path) else "the list of images"
+    everything = range(len(sources))
+    taken = torch.tensor(checked_indices(what, indices or range, everything))
     frames: list[torch.Tensor] = []
     for source in (sources[index] for index in taken.tolist()):
         frame = resized(torch.from_numpy(_rgb(source)).permute(2, 0, 1), size)
@@ -88,13 +93,26 @@ def image_files(folder: Path) -> list[Path]:
 def _rgb(source: str | Path | Image.Image) -> np.ndarray:
     """`(H, W, 3)` uint8, upright."""
     if isinstance(source, Image.Image):
-        return over_black(np.asarray(ImageOps.exif_transpose(source).convert("RGBA")))
+        return _upright(source, "an image")
     try:
         with Image.open(source) as image:
-            return over_black(np.asarray(ImageOps.exif_transpose(image).convert("RGBA")))
+            return _upright(image, str(source))
     except FileNotFoundError as error:
         raise InputError(f"{source} does not exist, expected an image; check the path") from error
-    except OSError as error:
+    except (OSError, Image.DecompressionBombError) as error:
         raise InputError(
-            f"{source} is not an image that can be read ({error}); replace or remove it"
+            f"{source} is not an image that can be read ({first_line(error)}); replace or remove it"
         ) from error
+
+
+def _upright(image: Image.Image, name: str) -> np.ndarray:
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):
+        # Pillow would clip 16 bits at the 255 that 8 bits end at.
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise InputError(
+            f"{name} has 32 bits a pixel and does not say which of their values is white; save it "
+            "with 8 or 16"
+        )
+    return over_black(np.asarray(image.convert("RGBA")))

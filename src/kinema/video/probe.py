@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 
 from kinema.video.container import average_rate, damaged, open_video
+from kinema.video.packets import scan_packets
 from kinema.video.picture import orientation_of
 
 
@@ -41,7 +42,7 @@ class VideoInfo:
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Read the header and the first frame of a video.
+    """Read the header and the first frame of a video; and all its times where they say the rate.
 
     Raises:
         InputError: there is no such file, it is not a video, it is cut off, or its first frame
@@ -69,10 +70,15 @@ def probe(path: str | Path) -> VideoInfo:
             width=width,
             height=height,
             num_frames=stream.frames or None,
-            frames_per_second=average_rate(container, stream) or 25.0,
+            frames_per_second=average_rate(container, stream) or _rate_by_times(path),
             duration_seconds=duration,
             codec=stream.codec_context.codec.canonical_name,
             pixel_format=frame.format.name,
             rotation_degrees=orientation.degrees,
             has_audio=bool(container.streams.audio),
         )
+
+
+def _rate_by_times(path: Path) -> float:
+    with open_video(path) as (container, stream):
+        return scan_packets(path, container, stream).frames_per_second

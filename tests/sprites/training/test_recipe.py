@@ -53,6 +53,10 @@ def test_every_stage_has_a_recipe(stage: str) -> None:
             )
         ),
         (
+            'stage="autoencoder"\nseed=549755813888\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0',
+            "seed is 549755813888; give from 0 to 549755813887",
+        ),
+        (
             'stage="animatediff"\nseed=0\nnum_steps=1\nbatch_size=1\nlearning_rate=1.0\nspatial_rate=-1.0',
             "spatial_rate is -1.0; give a number from 0 up",
         ),

@@ -299,6 +299,10 @@ def test_latents_are_made_again_for_another_seed_but_not_for_the_same(
     again = latent_pool(autoencoder, tmp_path, num_videos=2, seed=0)
     assert shard.stat().st_mtime_ns == before
     assert torch.equal(first.latents[0], again.latents[0])
+    shard.write_bytes(shard.read_bytes()[:100])
+    again = latent_pool(autoencoder, tmp_path, num_videos=2, seed=0)
+    assert torch.equal(first.latents[0], again.latents[0])
+    before = shard.stat().st_mtime_ns
     other = latent_pool(autoencoder, tmp_path, num_videos=2, seed=1)
     assert not torch.equal(first.latents[0], other.latents[0])
     # The first seed's are still there: two runs side by side do not undo each other's work.
@@ -350,6 +354,14 @@ def test_an_export_that_was_killed_is_made_again_and_does_not_pass_for_one(
     for _ in range(2):  # over an earlier one too
         assert train(stage, recipe, tmp_path / "autoencoder") == 4
         assert load_export(tmp_path, "autoencoder", "vae")
+
+
+def test_a_damaged_export_is_one_sentence(tmp_path: Path) -> None:
+    vae = tmp_path / "autoencoder" / "export" / "vae"
+    vae.mkdir(parents=True)
+    (vae / "config.json").write_text("{")
+    with pytest.raises(InputError, match=r"vae cannot be loaded \(.*train that part again"):
+        load_export(tmp_path, "autoencoder", "vae")
 
 
 def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
@@ -503,6 +515,13 @@ def test_a_shift_moves_noise_levels_towards_noise(runs: Path) -> None:
     # The mean of s t / (1 + (s - 1) t) over t in [0, 1] is s / (s - 1) - s ln s / (s - 1)^2.
     assert mean_level(1.0) == pytest.approx(0.5, abs=2e-3)
     assert mean_level(3.0) == pytest.approx(1.5 - 0.75 * math.log(3), abs=2e-3)
+
+
+def test_the_highest_draw_is_a_noise_level_too(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = new_stage(replace(RECIPE, stage="text-to-image"), runs)
+    monkeypatch.setattr(torch, "rand", lambda count: torch.full((count,), 1 - 2**-24))
+    _, _, timesteps = stage.noised(torch.zeros(32, 1, 1, 1), step=0)
+    assert timesteps.max() == 999
 
 
 def test_noise_levels_come_back_while_the_learning_rate_falls() -> None:

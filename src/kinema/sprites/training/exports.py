@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from kinema.errors import InputError
-from kinema.sprites.pipelines import weights_folder
+from kinema.sprites.pipelines import load_part, weights_folder
 from kinema.sprites.training.recipe import Recipe
 
 SHIPPED = "kinema"
@@ -56,10 +56,4 @@ def _load(folder: Path) -> Any:
         "motion_adapter": MotionAdapter,
         "text_encoder": CLIPTextModel,
     }
-    return (
-        classes[folder.name]
-        .from_pretrained(folder, local_files_only=True)
-        .float()
-        .eval()
-        .requires_grad_(False)
-    )
+    return load_part(classes[folder.name], folder).float().eval().requires_grad_(False)

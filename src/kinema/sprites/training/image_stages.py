@@ -161,7 +161,9 @@ class DiffusionStage:
         levels = (torch.randperm(count) + torch.rand(count)) / count
         shift = self.recipe.timestep_shift_at(step)
         levels = shift * levels / (1 + (shift - 1) * levels)
-        timesteps = (levels * self.scheduler.config.num_train_timesteps).long().to(self.device)
+        num_levels = self.scheduler.config.num_train_timesteps
+        # Once in millions of draws a level is rounded up to 1, which is past the last one.
+        timesteps = (levels * num_levels).long().clamp_(max=num_levels - 1).to(self.device)
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
         target = self.scheduler.get_velocity(latents, noise, timesteps)
         return noisy, target, timesteps

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from tqdm import tqdm
 
@@ -126,7 +126,9 @@ def latent_pool(
 
 
 def _made_with(path: Path, made_with: str) -> bool:
-    if not path.exists():
+    try:
+        with safe_open(path, "pt") as shard:
+            return bool(shard.metadata().get("made_with") == made_with)
+    # One that is cut short is made anew.
+    except (FileNotFoundError, SafetensorError):
         return False
-    with safe_open(path, "pt") as shard:
-        return bool(shard.metadata().get("made_with") == made_with)

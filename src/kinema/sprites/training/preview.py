@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from kinema.files import output_folder
 from kinema.sprites import models
+from kinema.video import write_image
 
 if TYPE_CHECKING:
     from kinema.sprites.training.image_stages import DiffusionStage
@@ -68,9 +68,5 @@ def sample_videos(
 
 def save_grid(pictures: Tensor, path: Path) -> None:
     """Save pictures (rows, columns, 3, H, W) in [-1, 1] as one image."""
-    from PIL import Image
-
-    output_folder(path.parent)
     rows = torch.cat(list(torch.cat(list(pictures), dim=-2)), dim=-1)
-    array = ((rows.float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(array).save(path)
+    write_image(path, (rows.float().cpu().clamp(-1, 1) + 1) / 2)

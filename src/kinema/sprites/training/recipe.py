@@ -37,9 +37,9 @@ _RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         ("num_steps", "batch_size", "num_videos", "steps_between_checkpoints"),
         ("1 or more", _between(1, math.inf)),
     ),
-    **dict.fromkeys(
-        ("seed", "num_warmup_steps", "num_clock_steps"), ("0 or more", _between(0, math.inf))
-    ),
+    **dict.fromkeys(("num_warmup_steps", "num_clock_steps"), ("0 or more", _between(0, math.inf))),
+    # Each step has a seed of its own, of 64 bits, made of it.
+    "seed": ("from 0 to 549755813887", _between(0, 2**39 - 1)),
     **dict.fromkeys(
         ("weight_decay", "spatial_rate", "last_timestep_shift"),
         ("a number from 0 up", lambda value: 0 <= value < math.inf),

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
-from kinema.errors import InputError
+from kinema.errors import InputError, first_line
 from kinema.files import filling
 from kinema.sprites.models import new_scheduler
 from kinema.sprites.pipelines import MADE, made_with
@@ -77,9 +77,14 @@ def _is_finished(run: Path) -> bool:
 
 
 def _how(run: Path) -> dict[str, Any]:
-    with safe_open(run / CHECKPOINT, "pt") as checkpoint:
-        metadata = checkpoint.metadata()
-    entries = [json.loads(line) for line in (run / LOSSES).read_text().splitlines()]
+    try:
+        with safe_open(run / CHECKPOINT, "pt") as checkpoint:
+            metadata = checkpoint.metadata()
+        entries = [json.loads(line) for line in (run / LOSSES).read_text().splitlines()]
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"the run {run} is damaged ({first_line(error)}); train that part again"
+        ) from error
     last = entries[-100:]
     return {
         "recipe": json.loads(metadata["recipe"]),
