@@ -151,10 +151,20 @@ def test_one_frame_is_the_middle_of_the_clip():
     assert torch.equal(one.video[:, 0], three.video[:, 1])
 
 
-def test_scenes_render_alike_alone_and_in_company():
-    scenes = sample_scenes(30, seed=0)
+@pytest.mark.parametrize("nuisances", [Nuisances(), Nuisances(0.3, 2, noise=0.1, flicker=0.2)])
+def test_scenes_render_alike_alone_and_in_company(nuisances):
+    scenes = sample_scenes(30, seed=0, nuisances=nuisances)
     everyone = render(scenes).video
     assert torch.equal(render(scenes[7:8]).video, everyone[7:8])
+
+
+def test_no_two_scenes_have_the_same_noise():
+    scenes = sample_scenes(3, seed=5, nuisances=Nuisances(noise=0.01))
+    caption = ["a small red square on a grey background, staying still"] * 2
+    for some in (scenes, scenes_of(caption, seed=2**62, nuisances=Nuisances(noise=0.01))):
+        calm = render(replace(some, nuisances=Nuisances())).video
+        noise = (render(some).video - calm)[:2].flatten(1)
+        assert torch.corrcoef(noise)[0, 1].abs() < 0.05
 
 
 def test_every_motion_can_be_seen_on_the_screen():
@@ -226,10 +236,9 @@ def test_distractors_are_smaller_move_and_stay_behind_the_sprite():
 
 
 def test_noise_follows_the_seed():
-    nuisances = Nuisances(noise=0.05)
+    scenes = sample_scenes(2, seed=1, nuisances=Nuisances(noise=0.05))
     one, again, other = (
-        render(replace(sample_scenes(2, seed=1, nuisances=nuisances), seed=seed)).video
-        for seed in (1, 1, 2)
+        render(replace(scenes, disturbance=scenes.disturbance + more)).video for more in (0, 0, 1)
     )
     assert torch.equal(one, again)
     assert not torch.equal(one, other)

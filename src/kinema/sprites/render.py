@@ -149,14 +149,15 @@ def _draw_shapes(
 
 
 def _disturb(video: Tensor, scenes: Scenes) -> None:
-    """Add flicker, then noise, in place."""
-    generator = torch.Generator().manual_seed(scenes.seed + 1)
-    if scenes.nuisances.flicker:
-        gain = 1 + scenes.nuisances.flicker * (
-            2 * torch.rand(*video.shape[:2], 1, 1, 1, generator=generator) - 1
-        )
-        video.mul_(gain)
-    if scenes.nuisances.noise:
-        video.add_(torch.randn(video.shape, generator=generator), alpha=scenes.nuisances.noise)
-    if scenes.nuisances.flicker or scenes.nuisances.noise:
-        video.clamp_(0, 1)
+    """Add flicker, then noise, in place; each scene's are its own, whatever is rendered with it."""
+    flicker, noise = scenes.nuisances.flicker, scenes.nuisances.noise
+    if not (flicker or noise):
+        return
+    for each, seed in zip(video, scenes.disturbance.tolist(), strict=True):
+        # Sums of seeds may have gone round.
+        generator = torch.Generator().manual_seed(seed % 2**63)
+        if flicker:
+            each.mul_(1 + flicker * (2 * torch.rand(len(each), 1, 1, 1, generator=generator) - 1))
+        if noise:
+            each.add_(torch.randn(each.shape, generator=generator), alpha=noise)
+    video.clamp_(0, 1)

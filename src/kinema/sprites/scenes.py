@@ -53,6 +53,8 @@ class Nuisances:
 
 
 CALM = Nuisances()
+# Far apart, since sets of scenes are drawn from seeds that lie close together.
+_NEXT_SEED = 0x9E3779B97F4A7C1
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Scenes:
         camera: drift over the clip in half frame widths, (B, 2).
         distractors: (B, K, 7): shape and colour index, radius, start x and y, drift x and y.
         nuisances: the switches the scenes were drawn with; noise and flicker act in rendering.
-        seed: from which pixel noise and flicker are drawn.
+        disturbance: seed of each scene's own pixel noise and flicker, (B,) int64.
     """
 
     size: Tensor
@@ -92,8 +94,8 @@ class Scenes:
     background_phase: Tensor
     camera: Tensor
     distractors: Tensor
+    disturbance: Tensor
     nuisances: Nuisances
-    seed: int
 
     def __len__(self) -> int:
         return self.size.shape[0]
@@ -210,8 +212,8 @@ def sample_scenes(
         background_phase=uniform(0, 1),
         camera=uniform(-nuisances.camera, nuisances.camera, 2),
         distractors=distractors,
+        disturbance=(seed + 1) % 2**63 + _NEXT_SEED * torch.arange(num_scenes),
         nuisances=nuisances,
-        seed=seed,
         # Last, as is what follows, so that all else is the same whether any sprite wanders or none.
         way=torch.stack(
             (uniform(0, TRAVEL), uniform(-math.pi, math.pi), uniform(-math.pi, math.pi)), dim=1
@@ -252,7 +254,7 @@ def scenes_of(captions: Sequence[str], *, seed: int, nuisances: Nuisances = CALM
         for field in fields(Scenes)
         if isinstance(getattr(drawn[0], field.name), Tensor)
     }
-    return replace(drawn[0], **parts, seed=seed)
+    return replace(drawn[0], **parts)
 
 
 def sample_captions(scenes: Scenes, *, seed: int, motion_share: float = 1 / 3) -> list[str]:
