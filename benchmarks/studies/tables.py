@@ -80,7 +80,8 @@ def write(path: Path, made: Sequence[dict[str, Any]], results: Sequence[dict[str
 
 def _command(argv: Sequence[str]) -> str:
     """What was typed, without the folders of this machine."""
-    said = ["python", f"benchmarks/studies/{Path(argv[0]).name}", *argv[1:]]
+    options = [Path(each).name if Path(each).is_absolute() else each for each in argv[1:]]
+    said = ["python", f"benchmarks/studies/{Path(argv[0]).name}", *options]
     places = {"--data": "DIR", "--folder": "study"}
     for place, option in enumerate(argv[:-1], start=1):
         if option in places:

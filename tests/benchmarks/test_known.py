@@ -139,3 +139,9 @@ def test_no_folder_of_a_machine_is_in_a_table(
     assert json.loads(table.read_text())["command"] == (
         "python benchmarks/studies/ut_interaction.py --data DIR --front-ends 'a;b' --folder study"
     )
+
+
+def test_a_table_names_no_folder_of_this_machine(studies: Any) -> None:
+    typed = ["/there/ut.py", "--data", "/ut", "--folder", "/runs", "--known", "/r/a.json", "b.json"]
+    said = "python benchmarks/studies/ut.py --data DIR --folder study --known a.json b.json"
+    assert studies("tables")._command(typed) == said
