@@ -31,6 +31,8 @@ def test_dmt_is_learned_for_the_steps_that_it_will_be_sampled_in() -> None:
     plan = Plan(travelling_references(1), open_prompts(1), methods=("kinema", "dmt"), num_steps=10)
     settings = plan.settings_of("dmt")
     assert (settings.sampling_steps, settings.guided_steps) == (10, 4)
+    # A fifth of the steered steps, each five times as far.
+    assert settings.learning_rates == pytest.approx((0.035, 0.02))
     assert (
         Plan(plan.references, plan.prompts, methods=("dmt",)).settings_of("dmt")
         == method_named("dmt").defaults

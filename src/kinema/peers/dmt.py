@@ -64,9 +64,17 @@ class DmtSettings(PeerSettings):
         object.__setattr__(self, "learning_rates", tuple(self.learning_rates))
 
     def over(self, num_steps: int) -> "DmtSettings":
-        """The same for another number of sampling steps, the same share of them steered."""
+        """The same for another number of sampling steps: the same share of them steered, and each
+        by as much more or less as makes all of them reach as far."""
         guided_steps = round(self.guided_steps * num_steps / self.sampling_steps)
-        return replace(self, sampling_steps=num_steps, guided_steps=guided_steps)
+        reach = self.guided_steps / max(guided_steps, 1)
+        first, last = self.learning_rates
+        return replace(
+            self,
+            sampling_steps=num_steps,
+            guided_steps=guided_steps,
+            learning_rates=(reach * first, reach * last),
+        )
 
 
 @torch.no_grad()
