@@ -258,7 +258,7 @@ def test_motions_that_cannot_be_used(kinema: Run, learned: Path, tmp_path: Path)
         (("--window", 0.5, 0.2), ("window",)),
         (("--branch", "third"), ("'third'",)),
         (("--noise", "pink"), ("'pink'",)),
-        (("--frames", 1), ("1",)),
+        (("--frames", 1), ("num_frames is 1", "2 or more")),
         (("--steps", 0), ("num_steps is 0",)),
         (("--seeds", 0), ("--seeds is 0",)),
     ],

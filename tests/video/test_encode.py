@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kinema.errors import InputError
-from kinema.video import encode, probe, read_video, write_video
+from kinema.video import encode, gif_rate, probe, read_video, write_video
 
 
 def psnr(a, b):
@@ -119,7 +119,9 @@ def test_a_gif_keeps_odd_sizes_still_frames_and_its_length(tmp_path, smooth):
         (torch.zeros(2, 3, 8, 8), 0, "a.mp4", "frames_per_second is 0"),
         (torch.zeros(2, 3, 8, 8), -1, "a.mp4", "frames_per_second is -1"),
         (torch.zeros(2, 3, 8, 8), float("nan"), "a.mp4", "frames_per_second is nan"),
-        (torch.zeros(2, 3, 8, 8), 200, "a.gif", "at most 100"),
+        (torch.zeros(2, 3, 8, 8), 200, "a.gif", "to 100 in a GIF"),
+        (torch.zeros(2, 3, 8, 8), 0.001, "a.gif", "from 0.0016 to"),
+        (torch.zeros(2, 3, 8, 17000), 10, "a.mp4", "17000 pixels wide and 8 high"),
         (torch.zeros(2, 3, 8, 8), 10, "a.avi", "suffix"),
         (torch.zeros(2, 3, 8, 8), 10, "a", "suffix"),
     ],
@@ -200,3 +202,10 @@ def test_a_folder_without_permission_is_refused(tmp_path, smooth):
     tmp_path.chmod(0o500)
     with pytest.raises(InputError, match="cannot write"):
         write_video(tmp_path / "clip.mp4", smooth, frames_per_second=10)
+
+
+def test_a_slow_gif_keeps_its_length(tmp_path, smooth):
+    rate = gif_rate(0.0001)
+    write_video(tmp_path / "slow.gif", smooth[:3], frames_per_second=rate)
+    assert read_video(tmp_path / "slow.gif").seconds.tolist() == pytest.approx([0, 625, 1250])
+    assert (gif_rate(24), gif_rate(240)) == (24, 100)

@@ -35,7 +35,7 @@ def write(
     Raises:
         InputError: the file cannot be written.
     """
-    from kinema.video import MOST_GIF_FRAMES, write_video
+    from kinema.video import gif_rate, write_video
 
     content = dict(tensors)
     if inverted_latents is not None:
@@ -45,7 +45,7 @@ def write(
         write_video(
             Path(path).with_suffix(".gif"),
             preview,
-            frames_per_second=min(origin.frames_per_second or 8, MOST_GIF_FRAMES),
+            frames_per_second=gif_rate(origin.frames_per_second or 8),
         )
 
 

@@ -69,14 +69,14 @@ class Learned:
         Raises:
             InputError: the file cannot be written.
         """
-        from kinema.video import MOST_GIF_FRAMES, write_video
+        from kinema.video import gif_rate, write_video
 
         content = {_LEARNED + name: tensor for name, tensor in self.tensors.items()}
         content |= {_KEPT + name: tensor for name, tensor in self.kept.items()}
         values = {"method": self.method, **self.origin.to_json()}
         write_tensors(path, content, header=HEADER, values=values, dtype=dtype)
         if preview is not None:
-            rate = min(self.origin.frames_per_second or 8, MOST_GIF_FRAMES)
+            rate = gif_rate(self.origin.frames_per_second or 8)
             write_video(Path(path).with_suffix(".gif"), preview, frames_per_second=rate)
 
     @classmethod

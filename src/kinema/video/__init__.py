@@ -2,7 +2,7 @@
 
 from kinema.video.clip import Clip
 from kinema.video.decode import read_video
-from kinema.video.encode import MOST_GIF_FRAMES, write_video
+from kinema.video.encode import gif_rate, write_video
 from kinema.video.folder import VIDEO_SUFFIXES, find_videos
 from kinema.video.images import read_images
 from kinema.video.overlay import colour_map, overlay_heat_map
@@ -12,7 +12,6 @@ from kinema.video.sampling import dense_views, strided_indices, uniform_indices
 from kinema.video.sheet import contact_sheet, write_image
 
 __all__ = [
-    "MOST_GIF_FRAMES",
     "VIDEO_SUFFIXES",
     "Clip",
     "VideoInfo",
@@ -21,6 +20,7 @@ __all__ = [
     "count_frames",
     "dense_views",
     "find_videos",
+    "gif_rate",
     "overlay_heat_map",
     "probe",
     "read_images",

@@ -22,8 +22,15 @@ from kinema.video.pixels import as_bytes, checked_video
 _SUFFIXES = (".mp4", ".gif")
 # A second; GIF counts in hundredths of it.
 MOST_GIF_FRAMES = 100
+# A frame is shown for 655.35 seconds at most.
+_LEAST_GIF_FRAMES = Fraction(1, 625)
 # Either way; H.264's encoder and GIF's header end there.
 _MOST_PIXELS = {".mp4": 16384, ".gif": 65535}
+
+
+def gif_rate(frames_per_second: float) -> float:
+    """Return the rate that a GIF can have nearest to another."""
+    return min(max(frames_per_second, float(_LEAST_GIF_FRAMES)), MOST_GIF_FRAMES)
 
 
 def video_suffix(path: Path) -> str:
@@ -70,10 +77,10 @@ def write_video(
     if not 0 <= quality <= 51:
         raise InputError(f"quality is {quality}, expected 0 (best) to 51")
     rate = Fraction(frames_per_second).limit_denominator(1001)
-    if rate <= 0 or (suffix == ".gif" and rate > MOST_GIF_FRAMES):
+    if rate <= 0 or (suffix == ".gif" and not _LEAST_GIF_FRAMES <= rate <= MOST_GIF_FRAMES):
         raise InputError(
-            f"frames_per_second is {frames_per_second}, expected 0.001 or more, and at most "
-            f"{MOST_GIF_FRAMES} in a GIF"
+            f"frames_per_second is {frames_per_second}, expected 0.001 or more, and from "
+            f"{float(_LEAST_GIF_FRAMES)} to {MOST_GIF_FRAMES} in a GIF"
         )
     most = _MOST_PIXELS[suffix]
     if max(video.shape[-2:]) > most:
