@@ -62,8 +62,11 @@ def test_the_folder_that_one_is_in_has_a_name(
 ) -> None:
     frames = tmp_path / "car"
     frames.mkdir()
+    (tmp_path / "link").symlink_to(frames)
     monkeypatch.chdir(frames)
     assert clip_references([(".", "a car")])[0].name == "car"
+    assert clip_references([("..", "a car")])[0].name == tmp_path.name
+    assert clip_references([("../link", "a car")])[0].name == "link"
 
 
 @pytest.mark.parametrize("count", [12, 60])

@@ -169,7 +169,9 @@ def clip_reference(path: str | Path, prompt: str) -> Reference:
     path = Path(path)
     if not path.exists():
         raise InputError(f"there is no clip {path}; give a video file or a folder of frames")
-    return Reference(path.resolve().stem, path, prompt)
+    # "." and ".." are no names.
+    named = path if path.name.strip(".") else path.resolve()
+    return Reference(named.stem, path, prompt)
 
 
 def clip_references(clips: Sequence[tuple[str | Path, str]]) -> list[Reference]:

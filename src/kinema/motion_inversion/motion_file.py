@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from kinema.errors import InputError
+from kinema.errors import InputError, first_line
 from kinema.motion_inversion.origin import Origin
 from kinema.motion_inversion.tensor_file import read_tensors, write_tensors
 
@@ -90,10 +90,9 @@ def download(source: str | Path, *, revision: str | None, token: str | None) -> 
     try:
         return Path(hf_hub_download(str(source), FILE_NAME, revision=revision, token=token))
     except Exception as error:  # the hub's errors have no common class of their own
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"there is no folder {source}, and the hub gives no {FILE_NAME} of that name "
-            f"({first_line}); check the name, the connection and the token"
+            f"({first_line(error)}); check the name, the connection and the token"
         ) from error
 
 
