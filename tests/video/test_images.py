@@ -45,6 +45,10 @@ def test_16_bits_of_grey_become_8(tmp_path, suffix):
     Image.fromarray(ramp).save(tmp_path / f"deep{suffix}")
     clip = read_images([tmp_path / f"deep{suffix}"], frames_per_second=1)
     assert clip.frames[0, 1].flatten().tolist() == list(range(256))
+    between = np.array([[128, 129, 385, 386, 65406, 65407]], dtype=np.uint16)
+    Image.fromarray(between).save(tmp_path / f"deep{suffix}")
+    clip = read_images([tmp_path / f"deep{suffix}"], frames_per_second=1)
+    assert clip.frames[0, 1].flatten().tolist() == [0, 1, 1, 2, 254, 255]
 
 
 def test_32_bits_do_not_say_what_is_white(tmp_path):

@@ -109,7 +109,9 @@ def _upright(image: Image.Image, name: str) -> np.ndarray:
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
         # Pillow would clip 16 bits at the 255 that 8 bits end at.
-        image = Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8))
+        image = Image.fromarray(
+            ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
+        )
     elif image.mode in ("I", "F"):
         raise InputError(
             f"{name} has 32 bits a pixel and does not say which of their values is white; save it "
