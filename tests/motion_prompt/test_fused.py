@@ -262,6 +262,8 @@ def test_transforms_and_compilers_see_the_formula():
     torch.testing.assert_close(each, prompt(clip).attention)
 
 
+# torch's own, where it takes derivatives forward for the first time.
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 @ways
 def test_derivatives_forward_and_of_many_outputs_at_once_are_right(compiled):
     prompt, clip = layer(compiled=compiled), clip_of()
