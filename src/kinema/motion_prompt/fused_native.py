@@ -139,7 +139,7 @@ def _settings(
     )
     for name, tensor in (("frames", frames), ("video", video), ("target", target)):
         if tensor is not None:
-            for axis, of in zip((0, 1, 2), "btc", strict=True):
+            for axis, of in enumerate("btc"):
                 setattr(settings, f"{name}_{of}", tensor.stride(axis))
     settings.weight[:] = formula.weights
     settings.scale[:] = formula.scale or (1.0,) * 3

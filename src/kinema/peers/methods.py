@@ -95,10 +95,11 @@ class Peer:
             raise InputError(f"num_steps is {num_steps}; expected 1 or more")
         if guidance is not None:
             guidance = finite_number("guidance", guidance)
-        asked = videos_asked_for(prompt, seed)
-        wordless = next((p for p, _ in asked if not isinstance(p, str)), "")
-        if wordless != "":
-            raise InputError(f"the prompt is {wordless!r}; expected words for what to show")
+        videos: list[tuple[str, int]] = []
+        for words, each in videos_asked_for(prompt, seed):
+            if not isinstance(words, str):
+                raise InputError(f"the prompt is {words!r}; expected words for what to show")
+            videos.append((words, each))
         sampling = Sampling(
             pipe=pipe,
             prompt=prompt,
@@ -109,7 +110,6 @@ class Peer:
             negative_prompt=negative_prompt,
             progress=progress,
         )
-        videos = [(str(p), s) for p, s in asked]
         if not (is_list(prompt) or is_list(seed)):
             return self.to_video(learned, settings, sampling)
         if self.batches:
