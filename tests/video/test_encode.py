@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 
+import av
 import pytest
 import torch
 
@@ -209,3 +210,14 @@ def test_a_slow_gif_keeps_its_length(tmp_path, smooth):
     write_video(tmp_path / "slow.gif", smooth[:3], frames_per_second=rate)
     assert read_video(tmp_path / "slow.gif").seconds.tolist() == pytest.approx([0, 625, 1250])
     assert (gif_rate(24), gif_rate(240)) == (24, 100)
+
+
+def test_an_error_of_ffmpegs_own_is_one_of_writing(tmp_path, smooth, monkeypatch):
+    def fail(*_):
+        raise av.error.FFmpegError(542398533, "Generic error in an external library")
+
+    monkeypatch.setattr("kinema.video.encode._write_mp4", fail)
+    with pytest.raises(OSError, match="Generic error") as raised:
+        write_video(tmp_path / "a.mp4", smooth, frames_per_second=24)
+    assert raised.value.errno == errno.EIO
+    assert not list(tmp_path.iterdir())

@@ -24,7 +24,7 @@ from kinema.sprites.training import STAGES, Recipe, image_stages, loop, new_stag
 from kinema.sprites.training.exports import load_export, load_start
 from kinema.sprites.training.image_stages import unexplained_share
 from kinema.sprites.training.latents import latent_pool
-from kinema.sprites.training.loop import _moving_average, learning_rate
+from kinema.sprites.training.loop import CHECKPOINT, LOSSES, _moving_average, learning_rate
 from kinema.sprites.training.motion_words import distances_of_motions
 from kinema.sprites.training.ship import ship
 
@@ -364,6 +364,17 @@ def test_a_damaged_export_is_one_sentence(tmp_path: Path) -> None:
     (vae / "config.json").write_text("{")
     with pytest.raises(InputError, match=r"vae cannot be loaded \(.*train that part again"):
         load_export(tmp_path, "autoencoder", "vae")
+
+
+@pytest.mark.parametrize("damaged", [CHECKPOINT, LOSSES])
+def test_a_damaged_run_is_not_shipped(runs: Path, tmp_path: Path, damaged: str) -> None:
+    shutil.copytree(runs, tmp_path / "runs")
+    file = tmp_path / "runs" / "autoencoder" / damaged
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content[:20])
+    with pytest.raises(InputError, match=r"autoencoder is damaged \(.*train that part again"):
+        ship(tmp_path / "runs", tmp_path / "out")
 
 
 def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
