@@ -24,7 +24,6 @@ from report import write_report
 
 from kinema.cli.compare import table
 from kinema.compare import (
-    PRECISIONS,
     Plan,
     SpriteScorer,
     compare,
@@ -34,6 +33,7 @@ from kinema.compare import (
 from kinema.motion_inversion import PRESETS, VALUE_MODES
 from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
 from kinema.peers import METHODS, Inversion, Method
+from kinema.precision import PRECISIONS
 
 DEFAULT = PRESETS["default"]
 

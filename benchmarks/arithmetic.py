@@ -25,11 +25,12 @@ from report import write_report
 from torch import Tensor
 from tqdm import tqdm
 
-from kinema.compare import PRECISIONS, Reference, open_prompts, travelling_references
+from kinema.compare import Reference, open_prompts, travelling_references
 from kinema.measure import displacement_cosine, judge, path_error
 from kinema.motion_inversion import PRESETS, VALUE_MODES, Motion, generate, invert
 from kinema.motion_inversion.parameters import VALUE_FORMS
 from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
+from kinema.precision import PRECISIONS, computing_in
 
 PAIRS = (("right", "up"), ("down-left", "right"), ("circle-clockwise", "up"))
 """Motions `a` and `b` of each trial. The second pair has its horizontal ways against each other."""
@@ -119,7 +120,6 @@ def _trial(
     assert paths[0] is not None
     assert paths[1] is not None
     found = []
-    halved = torch.autocast(pipe.device.type, torch.bfloat16, enabled=arguments.precision == "bf16")
     videos = list(itertools.product(open_prompts(arguments.prompts), range(arguments.seeds)))
     size = arguments.batch_size
     tried = itertools.product(
@@ -128,7 +128,7 @@ def _trial(
         [videos[first : first + size] for first in range(0, len(videos), size)],
     )
     for case, value, some in tqdm(list(tried), desc=" and ".join(x.name for x in pair)):
-        with halved:
+        with computing_in(arguments.precision, pipe.device):
             made = generate(
                 pipe,
                 [prompt for prompt, _ in some],

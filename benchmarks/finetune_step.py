@@ -19,9 +19,9 @@ import torch
 from report import write_report
 from torch import Tensor
 
+from kinema.lines import read_lines
 from kinema.motion_prompt import MotionPromptClassifier, from_canonical
 from kinema.recognition import Recipe, finetune, new_model
-from kinema.recognition.journal import read_lines
 
 BASE = Recipe(
     dataset="sprites_actions",

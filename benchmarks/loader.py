@@ -4,9 +4,9 @@ Both give batches of training clips: frames spread over the video, shorter side 
 one random crop and mirror for all frames, normalised. "plain" is what one writes first: decode
 the whole video in this process, then convert, resize, crop and normalise the chosen frames one by
 one. The two take turns within a run, and the loader's workers are started before the clock.
-Without --root the videos are rendered sprites.
+Without --data the videos are rendered sprites.
 
-    python benchmarks/loader.py --root ut-interaction --json loader.json
+    python benchmarks/loader.py --data ut-interaction --json loader.json
 """
 
 import argparse
@@ -82,7 +82,7 @@ def render_videos(root: Path, *, num_videos: int, num_frames: int, height: int, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--root", type=Path, help="UT-Interaction, or a folder for each class")
+    parser.add_argument("--data", type=Path, help="UT-Interaction, or a folder for each class")
     parser.add_argument("--frames", type=int, default=16, help="in a clip")
     parser.add_argument("--size", type=int, default=112, help="side of the crops")
     parser.add_argument("--batch-size", type=int, default=8)

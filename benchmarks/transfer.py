@@ -18,7 +18,6 @@ from report import write_report
 
 from kinema.cli.compare import table
 from kinema.compare import (
-    PRECISIONS,
     Plan,
     SpriteScorer,
     compare,
@@ -27,6 +26,7 @@ from kinema.compare import (
 )
 from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
 from kinema.peers import METHODS
+from kinema.precision import PRECISIONS
 
 
 def main() -> None:

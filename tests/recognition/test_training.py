@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 
 from kinema.datasets import VideoDataset
 from kinema.errors import InputError
+from kinema.lines import read_lines
 from kinema.recognition import Recipe, evaluate, finetune, load_model, new_model, read_run
 from kinema.recognition import training as loop
-from kinema.recognition.journal import read_lines
 from tests.recognition.tiny import CONVOLUTIONAL, MOTIONS, TRANSFORMER, write_recipe
 
 # Adam divides by the size of a gradient, which blows rounding up where it is next to nothing.

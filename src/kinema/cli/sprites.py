@@ -7,6 +7,7 @@ from typing import Any
 
 from kinema.cli.limits import check_seeds, check_steps
 from kinema.errors import InputError
+from kinema.precision import PRECISIONS
 from kinema.sprites import GUIDANCE
 
 MODELS = ("text-to-video", "animatediff")
@@ -49,7 +50,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     report.add_argument(
         "--precision",
-        choices=("fp32", "bf16"),
+        choices=PRECISIONS,
         default="fp32",
         help="bf16 takes about half the time on a CPU (fp32)",
     )

@@ -3,7 +3,6 @@
 from kinema.compare.cost import Cost, measured
 from kinema.compare.page import write_page
 from kinema.compare.plan import (
-    PRECISIONS,
     Plan,
     Reference,
     clip_reference,
@@ -16,7 +15,6 @@ from kinema.compare.sprites_plan import open_prompts, travelling_references
 from kinema.compare.table import figures_of, rows_of
 
 __all__ = [
-    "PRECISIONS",
     "Cost",
     "Plan",
     "Reference",

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kinema.measure.lines import read_lines
+from kinema.lines import read_lines
 
 
 class Journal:
@@ -12,7 +12,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries = read_lines(path)
+        self.entries = read_lines(path, mend=True)
 
     def has(self, key: dict[str, Any]) -> bool:
         """Return whether there is an entry of a key."""

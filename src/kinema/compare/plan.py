@@ -13,9 +13,8 @@ from kinema.errors import InputError
 from kinema.motion_inversion.arguments import whole_number
 from kinema.peers import Inversion, Method, method_named
 from kinema.peers.dmt import DmtSettings
+from kinema.precision import check_precision
 from kinema.sprites import Description, parse_caption, render, scenes_of
-
-PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +95,7 @@ class Plan:
             whole_number("seed", seed)
         for method in (*self.methods, *self.settings):
             self.method(method)
-        if self.precision not in PRECISIONS:
-            raise InputError(f"precision {self.precision!r} is not one of {', '.join(PRECISIONS)}")
+        check_precision(self.precision)
         if self.num_steps is not None and whole_number("num_steps", self.num_steps) < 1:
             raise InputError(f"num_steps is {self.num_steps}; give 1 or more")
         if self.guidance is not None and not math.isfinite(self.guidance):

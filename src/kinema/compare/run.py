@@ -23,6 +23,7 @@ from kinema.motion_inversion import fitted_reference
 from kinema.motion_inversion.origin import model_class_of
 from kinema.motion_inversion.sites import denoiser
 from kinema.peers import load
+from kinema.precision import computing_in
 from kinema.video import write_video
 
 PLAN, RESULTS, LEARNED, SUMMARY = "plan.json", "results.jsonl", "learned.jsonl", "comparison.json"
@@ -176,8 +177,7 @@ def _generated(
     pipe: Any, plan: Plan, keys: list[dict[str, Any]], learned: Any
 ) -> tuple[list[Tensor], dict[str, float]]:
     """The videos of keys of one method, and what each of them cost."""
-    halved = torch.autocast(pipe.device.type, torch.bfloat16, enabled=plan.precision == "bf16")
-    with measured(pipe.device) as cost, halved:
+    with measured(pipe.device) as cost, computing_in(plan.precision, pipe.device):
         # A batch of one is made as a video alone is, to the last bit.
         one = len(keys) == 1
         videos = plan.method(keys[0]["method"]).generate(

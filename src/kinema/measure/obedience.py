@@ -5,7 +5,6 @@ import math
 import sys
 import time
 from collections import Counter
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -18,11 +17,12 @@ from tqdm import tqdm
 
 from kinema.errors import InputError
 from kinema.files import output_folder, replacing
+from kinema.lines import read_lines
 from kinema.measure.error import judge_error
 from kinema.measure.judge import judge
-from kinema.measure.lines import read_lines
 from kinema.measure.machine import machine
 from kinema.measure.weights import digest_of_weights
+from kinema.precision import check_precision, computing_in
 from kinema.sprites import GUIDANCE, MOTIONS, parse_caption, sample_captions, sample_scenes
 from kinema.video import contact_sheet, write_image
 
@@ -74,8 +74,7 @@ def report(
         InputError: the folder holds results of other settings or weights, or what is no result,
             or the precision is unknown.
     """
-    if precision not in ("fp32", "bf16"):
-        raise InputError(f"precision {precision!r} is not one of fp32, bf16")
+    check_precision(precision)
     folder = output_folder(folder)
     settings = {
         "pipeline": type(pipeline).__name__,
@@ -145,8 +144,7 @@ def sample(
 ) -> Tensor:
     """Return a video (B, 16, 3, 64, 64) in [0, 1] for each caption, each from its own seed."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    halved = precision == "bf16"
-    with torch.autocast(pipeline.device.type, torch.bfloat16) if halved else nullcontext():
+    with computing_in(precision, pipeline.device):
         output = pipeline(
             captions,
             num_frames=16,
@@ -220,7 +218,7 @@ def rebuild(vae: Any, video: Tensor) -> Tensor:
 
 
 def _earlier_results(path: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    first, *results = read_lines(path) or [settings]
+    first, *results = read_lines(path, mend=True) or [settings]
     if first != settings:
         raise InputError(
             f"{path} holds results of other settings ({first}); give another output folder"

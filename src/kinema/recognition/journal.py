@@ -1,10 +1,13 @@
 """What a run writes down as it goes: a line of JSON a step and an epoch, and TensorBoard's log."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from kinema.files import replacing
+from kinema.lines import read_lines
 
 METRICS = "metrics.jsonl"
 EPOCHS = "epochs.jsonl"
@@ -38,6 +41,11 @@ class Journal:
         """Write the line of an epoch; it has the keys "step" and "epoch"."""
         self._write(EPOCHS, "epoch", line)
 
+    def means(self, names: Iterable[str], *, num_steps: int) -> dict[str, float]:
+        """Return the means of values over the last steps."""
+        lines = read_lines(self.folder / METRICS)[-num_steps:]
+        return {name: fmean(line[name] for line in lines) for name in names}
+
     def close(self) -> None:
         """Close the files."""
         for file in self._files.values():
@@ -52,17 +60,6 @@ class Journal:
             for key, value in line.items():
                 if isinstance(value, float):
                     self._board.add_scalar(f"{group}/{key}", value, line["step"])
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a journal; a last one that a kill cut short is left out."""
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            break
-    return lines
 
 
 def _board(folder: Path, *, step: int) -> Any:

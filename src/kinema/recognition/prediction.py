@@ -10,6 +10,7 @@ from tqdm import tqdm
 from kinema.datasets import ClipDataset, ClipLoader, collate
 from kinema.errors import InputError
 from kinema.motion_prompt import MotionPromptClassifier, from_canonical
+from kinema.precision import computing_in
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def predict_share(
             continue
         views = batch["pixel_values"].to(device, non_blocking=True)
         num_views = views.shape[1] if views.ndim == 6 else 1
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with computing_in(precision, device):
             clip = views.flatten(0, 1) if views.ndim == 6 else views
             logits = model(from_canonical(clip, model.prompt.layout)).logits
         if not logits.isfinite().all():

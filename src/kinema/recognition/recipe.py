@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from kinema.errors import InputError
+from kinema.precision import PRECISIONS
 from kinema.recognition.settings import set_value, typed
 
 OPTIMISERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "steps")
-PRECISIONS = ("fp32", "bf16")
 ON_ERROR = ("fail", "skip")
 
 _CHOICES = {

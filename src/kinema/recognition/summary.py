@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from kinema.recognition.journal import EPOCHS, METRICS, read_lines
+from kinema.lines import read_lines
+from kinema.recognition.journal import EPOCHS, METRICS
 
 
 def summary_of(

@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -37,7 +36,7 @@ from kinema.recognition.checkpoint import (
 from kinema.recognition.data import find_clips
 from kinema.recognition.evaluation import check_test_size, score_together
 from kinema.recognition.interruption import interruptions
-from kinema.recognition.journal import METRICS, Journal, read_lines
+from kinema.recognition.journal import Journal
 from kinema.recognition.learner import new_learner
 from kinema.recognition.model import check_batch_norm, new_model, prompt_diagnostics, save_weights
 from kinema.recognition.order import Order
@@ -277,9 +276,8 @@ class _FineTuning:
         errors = self.clips.errors + (self.test_clips.errors if self.test_clips else [])
         line["broken_clips"] = sorted(set(gather_object(errors)))
         if self.journal:
-            lines = read_lines(self.folder / METRICS)[-self.order.num_steps :]
-            for name in ("loss", "variation", "top1"):
-                line[name] = fmean(each[name] for each in lines)
+            names = ("loss", "variation", "top1")
+            line |= self.journal.means(names, num_steps=self.order.num_steps)
             line |= prompt_diagnostics(self.model, attention)
             self.journal.add_epoch(line)
 

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from kinema.errors import InputError
 from kinema.files import filling, output_folder, replacing, save_tensors
+from kinema.precision import computing_in
 from kinema.sprites.training.recipe import Recipe
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -146,7 +147,7 @@ def train(stage: Stage, recipe: Recipe, folder: str | Path) -> int:
                 rate = learning_rate(recipe, step)
                 for group in optimizer.param_groups:
                     group["lr"] = rate * group["share"]
-                with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):
+                with computing_in(recipe.precision, device):
                     loss = stage.loss(step)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from kinema.errors import InputError
+from kinema.precision import check_precision
 from kinema.sprites.models import MAX_FRAMES, NUM_FRAMES
 from kinema.sprites.words import BACKGROUNDS, COLOURS, MOTIONS, SHAPES
 
@@ -137,8 +138,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise InputError(f"stage {self.stage!r} is not one of {', '.join(STAGES)}")
-        if self.precision not in ("bf16", "fp32"):
-            raise InputError(f"precision {self.precision!r} is not one of bf16, fp32")
+        check_precision(self.precision)
         for name, (expected, fine) in _RANGES.items():
             if not fine(getattr(self, name)):
                 raise InputError(f"{name} is {getattr(self, name)}; give {expected}")

@@ -5,14 +5,16 @@ from pathlib import Path
 import pytest
 
 from kinema.errors import InputError
-from kinema.measure.lines import read_lines
+from kinema.lines import read_lines
 
 
-def test_half_a_line_is_dropped_from_the_file_too(tmp_path: Path) -> None:
+def test_half_a_line_is_left_out_and_stays_unless_the_file_is_mended(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
-    assert read_lines(path) == []
+    assert read_lines(path, mend=True) == []
     path.write_text('{"a": 1}\n{"a": 2}\n{"a"')
     assert read_lines(path) == [{"a": 1}, {"a": 2}]
+    assert path.read_text() == '{"a": 1}\n{"a": 2}\n{"a"'
+    assert read_lines(path, mend=True) == [{"a": 1}, {"a": 2}]
     assert path.read_text() == '{"a": 1}\n{"a": 2}\n'
 
 

@@ -8,10 +8,14 @@ from kinema.errors import InputError
 from kinema.files import replacing
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path, *, mend: bool = False) -> list[dict[str, Any]]:
     """Return the lines of a file, none where there is no file.
 
-    Half a line at its end, which a run that was killed may leave, is dropped from the file too.
+    Half a line at its end, which a run that was killed may leave, is left out.
+
+    Args:
+        path: of the file.
+        mend: take the half line off the file as well, for one who is going to write on there.
 
     Raises:
         InputError: a line is no object of JSON; it is named.
@@ -35,7 +39,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
                 "give another output folder"
             )
         entries.append(entry)
-    if whole != text:
+    if mend and whole != text:
         with replacing(path) as temporary:
             temporary.write_text(whole)
     return entries
