@@ -1,9 +1,7 @@
 """Learn a motion from one clip: `invert(pipe, "car-turn.mp4", prompt="a car turns")`."""
 
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from kinema.errors import InputError
+from kinema.interruption import interruptions
 from kinema.motion_inversion.arguments import whole_number
 from kinema.motion_inversion.checkpoint import read_checkpoint, write_checkpoint
 from kinema.motion_inversion.denoising import (
@@ -99,7 +98,8 @@ def invert(
     Raises:
         InputError: the pipeline, the clip, the prompt or an argument cannot be used; or the loss
             became NaN.
-        InversionInterrupted: Ctrl-C; a checkpoint was written if there was a place for one.
+        InversionInterrupted: Ctrl-C or SIGTERM; a checkpoint was written if there was a place for
+            one.
     """
     chosen = settings_of(settings)
     if not isinstance(prompt, str) or not prompt.strip():
@@ -125,7 +125,7 @@ def invert(
     path = checkpoint or resume_from
     if resume_from is not None:
         read_checkpoint(resume_from, learner.progress, origin)
-    with learner.on_the_model(), _interruptions() as interrupted:
+    with learner.on_the_model(), interruptions() as interrupted:
         _run(learner, path, checkpoint_every, callback, progress, interrupted)
     inverted = None
     if chosen.inversion_steps > 0:
@@ -189,26 +189,6 @@ def _run(
                     callback(InversionStep(done.step, num_steps, loss, learner.motion))
     if path is not None:
         write_checkpoint(path, done, learner.origin)
-
-
-@contextmanager
-def _interruptions() -> Iterator[threading.Event]:
-    """Note Ctrl-C instead of raising in the middle of a step; a second one raises at once."""
-    asked = threading.Event()
-
-    def note(number: int, frame: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _how_to_go_on(step: int, num_steps: int, path: str | Path | None) -> str:

@@ -12,6 +12,7 @@ on from its checkpoint passes through exactly the steps of a run that was not.
 
 import json
 import math
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +27,7 @@ from kinema.datasets import ClipLoader, collate
 from kinema.datasets.clip_dataset import seeded
 from kinema.errors import InputError
 from kinema.files import output_folder, replacing
+from kinema.interruption import interruptions
 from kinema.motion_prompt import from_canonical
 from kinema.recognition.checkpoint import (
     CHECKPOINT,
@@ -35,7 +37,6 @@ from kinema.recognition.checkpoint import (
 )
 from kinema.recognition.data import find_clips
 from kinema.recognition.evaluation import check_test_size, score_together
-from kinema.recognition.interruption import interruptions
 from kinema.recognition.journal import Journal
 from kinema.recognition.learner import new_learner
 from kinema.recognition.model import check_batch_norm, new_model, prompt_diagnostics, save_weights
@@ -152,7 +153,7 @@ class _FineTuning:
             self.journal = Journal(folder, step=self.step)
         self.parallel, self.optimiser = self.accelerator.prepare(self.model, self.learner.optimizer)
 
-    def run(self, interrupted: list[int], *, progress: bool) -> None:
+    def run(self, interrupted: threading.Event, *, progress: bool) -> None:
         """Train to the end, or until a signal came."""
         recipe, per_epoch = self.recipe, self.order.num_steps
         show = progress and self.accelerator.is_main_process
@@ -259,9 +260,9 @@ class _FineTuning:
         }
         return line, output.attention.detach()
 
-    def _shall_stop(self, interrupted: list[int]) -> bool:
+    def _shall_stop(self, interrupted: threading.Event) -> bool:
         # All processes stop at the same step, whichever of them a signal has reached.
-        wishes = torch.tensor(float(len(interrupted)), device=self.accelerator.device)
+        wishes = torch.tensor(float(interrupted.is_set()), device=self.accelerator.device)
         return bool(self.accelerator.reduce(wishes, "sum"))
 
     def _end_epoch(self, epoch: int, attention: Tensor) -> None:

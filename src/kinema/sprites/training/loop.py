@@ -7,14 +7,12 @@ goes through exactly the steps of a run that was not.
 import json
 import math
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol, cast
 
 import torch
@@ -26,6 +24,7 @@ from tqdm import tqdm
 
 from kinema.errors import InputError
 from kinema.files import filling, output_folder, replacing, save_tensors
+from kinema.interruption import interruptions
 from kinema.precision import computing_in
 from kinema.sprites.training.recipe import Recipe
 
@@ -125,57 +124,46 @@ def train(stage: Stage, recipe: Recipe, folder: str | Path) -> int:
     # Now, since the tree may have moved on by the time a long run is saved.
     commit = commit_of_tree()
     step = _resume(folder, recipe, stage.trained, averaged, optimizer)
-    interrupted: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        interrupted.append(number)
-
-    previous = {
-        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        with (
-            _attention_kernels(device),
-            (folder / LOSSES).open("a") as log,
-            tqdm(
-                total=recipe.num_steps, initial=step, desc=recipe.stage, unit="step", disable=None
-            ) as bar,
-        ):
-            before = time.monotonic()
-            while step < recipe.num_steps and not interrupted:
-                torch.manual_seed(recipe.seed * 1_000_003 + step)
-                rate = learning_rate(recipe, step)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate * group["share"]
-                with computing_in(recipe.precision, device):
-                    loss = stage.loss(step)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                norm = nn.utils.clip_grad_norm_(parameters, recipe.gradient_clip)
-                optimizer.step()
-                averaged.update_parameters(stage.trained)
-                step += 1
-                now = time.monotonic()
-                entry = {
-                    "step": step,
-                    "loss": loss.item(),
-                    "gradient_norm": norm.item(),
-                    "seconds": now - before,
-                    "device": device,
-                }
-                before = now
-                log.write(json.dumps(entry) + "\n")
-                log.flush()
-                bar.set_postfix(loss=f"{loss.item():.4f}")
-                bar.update()
-                if step % recipe.steps_between_checkpoints == 0:
-                    _save(folder, recipe, step, commit, stage.trained, averaged, optimizer)
-                    stage.sample(averaged.module, folder / "samples" / f"{step:06d}.png")
+    with (
+        interruptions() as interrupted,
+        _attention_kernels(device),
+        (folder / LOSSES).open("a") as log,
+        tqdm(
+            total=recipe.num_steps, initial=step, desc=recipe.stage, unit="step", disable=None
+        ) as bar,
+    ):
+        before = time.monotonic()
+        while step < recipe.num_steps and not interrupted.is_set():
+            torch.manual_seed(recipe.seed * 1_000_003 + step)
+            rate = learning_rate(recipe, step)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["share"]
+            with computing_in(recipe.precision, device):
+                loss = stage.loss(step)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(parameters, recipe.gradient_clip)
+            optimizer.step()
+            averaged.update_parameters(stage.trained)
+            step += 1
+            now = time.monotonic()
+            entry = {
+                "step": step,
+                "loss": loss.item(),
+                "gradient_norm": norm.item(),
+                "seconds": now - before,
+                "device": device,
+            }
+            before = now
+            log.write(json.dumps(entry) + "\n")
+            log.flush()
+            bar.set_postfix(loss=f"{loss.item():.4f}")
+            bar.update()
+            if step % recipe.steps_between_checkpoints == 0:
+                _save(folder, recipe, step, commit, stage.trained, averaged, optimizer)
+                stage.sample(averaged.module, folder / "samples" / f"{step:06d}.png")
         _save(folder, recipe, step, commit, stage.trained, averaged, optimizer)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if interrupted:
+    if interrupted.is_set():
         raise KeyboardInterrupt
     # All at once: what is half written must not pass for a finished stage.
     with filling(folder / "export") as temporary:
