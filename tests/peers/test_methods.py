@@ -11,6 +11,7 @@ from kinema.errors import InputError
 from kinema.motion_inversion import Motion, generate
 from kinema.peers import METHODS, Learned, is_learned, load, method_named
 from kinema.peers.training import learning
+from kinema.peers.weights import exchanged
 from tests.motion_inversion.clip import PROMPT, moving_square
 from tests.peers.quick import (
     NUM_FRAMES,
@@ -132,6 +133,17 @@ def test_vmc_starts_at_the_models_own_weights_and_leaves_them(form: str, pipelin
     # AdamW's first step is as long as its learning rate, and decay adds next to nothing.
     assert all(0 < far < 3 * settings.learning_rate for far in moved)
     assert learned.kept == {}
+
+
+@pytest.mark.parametrize("name", ["animatediff", "text_to_video"])
+def test_vmc_inverts_the_clip_with_the_tuned_weights(name: str, pipelines: dict[str, Any]):
+    pipe, settings = pipelines[name], dataclasses.replace(QUICK["vmc"], learning_rate=0.05)
+    learned, task = learned_by("vmc", pipe, settings=settings), task_on(pipe, settings)
+    own = task.inverted_latents(settings.inversion_steps)["inverted_latents"]
+    with exchanged(pipe.unet, learned.tensors):
+        tuned = task.inverted_latents(settings.inversion_steps)["inverted_latents"]
+    assert torch.equal(learned.kept["inverted_latents"], tuned)
+    assert not torch.allclose(tuned, own, atol=1e-3)
 
 
 def test_motiondirectors_spatial_layers_spare_the_temporal_ones(pipelines: dict[str, Any]):

@@ -4,6 +4,7 @@ Queries, keys and values of temporal attention are tuned whole, so that the pred
 from frame to frame in the direction in which the true noise does (arXiv 2312.00845).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -109,8 +110,21 @@ def learn(task: Task, settings: VmcSettings, *, progress: bool) -> Learned:
 
         with exchanged(task.unet, copies):
             run_steps(step, settings.num_steps, name=NAME, progress=progress)
-    tensors = {name: copy.detach().cpu() for name, copy in copies.items()}
-    return Learned(NAME, task.origin, tensors, task.inverted_latents(settings.inversion_steps))
+    tensors = {name: copy.detach() for name, copy in copies.items()}
+    kept = inverted_by_the_tuned(task, tensors, num_steps=settings.inversion_steps)
+    return Learned(NAME, task.origin, {name: each.cpu() for name, each in tensors.items()}, kept)
+
+
+def inverted_by_the_tuned(
+    task: Task, tensors: Mapping[str, Tensor], *, num_steps: int
+) -> dict[str, Tensor]:
+    """The clip's own noise, `{"inverted_latents": (C, T, h, w)}`, as the tuned model finds it.
+
+    The authors' code tunes its pipeline in place and inverts the clip with it before sampling.
+    """
+    own = next(task.unet.parameters())
+    with exchanged(task.unet, {name: tensor.to(own) for name, tensor in tensors.items()}):
+        return task.inverted_latents(num_steps)
 
 
 def generate(learned: Learned, settings: VmcSettings, sampling: Sampling) -> Tensor:
