@@ -96,8 +96,8 @@ def main() -> None:
     random.seed(0)
 
     with tempfile.TemporaryDirectory() as made:
-        root = settings.root or Path(made)
-        if settings.root is None:
+        root = settings.data or Path(made)
+        if settings.data is None:
             render_videos(
                 root,
                 num_videos=settings.clips or 32,
@@ -127,7 +127,7 @@ def main() -> None:
         write_report(
             settings.json,
             cores=os.cpu_count(),
-            clips=f"{len(clips)} of {clips.name}" if settings.root else "rendered sprites",
+            clips=f"{len(clips)} of {clips.name}" if settings.data else "rendered sprites",
             clips_per_second=figures,
         )
 
