@@ -18,6 +18,7 @@ from kinema.motion_prompt import (
     LearnableSigmoid,
     MotionPrompt,
     from_canonical,
+    fused,
     fused_native,
     fused_triton,
     prompt_uint8,
@@ -308,7 +309,10 @@ def fresh_compiler(monkeypatch):
     fused_native._library.cache_clear()
 
 
-@pytest.mark.parametrize("script", ["echo no such thing >&2; exit 1", "kill -9 $$", "exit 0"])
+FAILING = ["echo no such thing >&2; exit 1", "printf '\\377' >&2; exit 1", "kill -9 $$", "exit 0"]
+
+
+@pytest.mark.parametrize("script", FAILING)
 def test_a_compile_that_fails_or_is_killed_falls_back_and_says_so_once(
     script, fresh_compiler, tmp_path
 ):
@@ -382,7 +386,7 @@ FORKED = """
 import os, signal, sys, torch
 from kinema import MotionPrompt
 torch.set_num_threads(2)
-prompt, clip = MotionPrompt(compiled=True), torch.rand(2, 4, 3, 128, 128)
+prompt, clip = MotionPrompt(compiled=True), torch.rand(*map(int, sys.argv[1:]))
 before = prompt(clip).video
 child = os.fork()
 if child:
@@ -395,8 +399,41 @@ os._exit(0 if torch.equal(video, before) else 1)
 
 
 @pytest.mark.skipif(not has_compiler, reason="no C compiler")
-def test_a_fork_prompts_without_the_threads_it_has_not():
-    assert subprocess.run([sys.executable, "-c", FORKED], timeout=120).returncode == 0
+@pytest.mark.parametrize("shape", ["2 4 3 128 128", "1 32 3 64 64"], ids=["parts", "one part"])
+def test_a_fork_prompts_without_the_threads_it_has_not(shape):
+    command = [sys.executable, "-c", FORKED, *shape.split()]
+    assert subprocess.run(command, timeout=120).returncode == 0
+
+
+def test_a_compiler_that_no_shell_could_read_falls_back_too(fresh_compiler):
+    fresh_compiler.setenv("CC", "gcc '")
+    with pytest.warns(UserWarning, match="gcc ' could not compile .* No closing quotation"):
+        layer(compiled=True)(clip_of())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_nothing_is_compiled_for_what_the_loop_does_not_take(fresh_compiler, dtype):
+    fresh_compiler.setattr(fused_native, "_compile", lambda compiler: pytest.fail("compiled"))
+    layer(compiled=True)(clip_of().to(dtype))
+
+
+def test_a_kernel_that_triton_cannot_make_is_tried_and_told_of_once(monkeypatch):
+    class Failing:
+        def __getitem__(self, grid):
+            raise RuntimeError("no ptxas\nnor anything")
+
+    kernels = SimpleNamespace(prompt_kernel=Failing(), backward_kernel=Failing())
+    monkeypatch.setattr(fused_triton, "triton_kernels", kernels)
+    monkeypatch.setattr(fused_triton, "_failed", False)
+    monkeypatch.setattr(fused, "_fast_pass", lambda frames, compiled: fused_triton)
+    clip = clip_of().requires_grad_()
+    with pytest.warns(
+        UserWarning, match="goes on without, slower: RuntimeError: no ptxas$"
+    ) as told:
+        layer()(clip).video.sum().backward()
+        layer()(clip).video.sum().backward()
+    assert len(told) == 1
+    assert clip.grad is not None
 
 
 def test_an_interrupted_compile_is_tried_again(fresh_compiler):
@@ -427,10 +464,16 @@ def test_a_compiler_named_by_spaces_is_the_usual_one(fresh_compiler):
 
 @pytest.mark.parametrize(
     ("shape", "fits"),
-    [((2, 9, 3, 224, 224), True), ((99, 65, 3, 1024, 1024), False), ((3, 2, 3, 9, 9), True)],
+    [
+        ((2, 9, 3, 224, 224), True),
+        ((99, 65, 3, 1024, 1024), False),
+        ((3, 2, 3, 9, 9), True),
+        ((65_535, 2, 3, 8, 8), True),
+        ((65_536, 2, 3, 8, 8), False),
+    ],
 )
-def test_frames_beyond_32_bits_are_left_to_the_formula(shape, fits, monkeypatch):
-    """The kernels on a GPU would lose count of them."""
+def test_frames_beyond_32_bits_or_a_grid_are_left_to_the_formula(shape, fits, monkeypatch):
+    """The kernels on a GPU would lose count of them, or could not be launched."""
     monkeypatch.setattr(fused_triton, "triton_kernels", object())
     monkeypatch.setattr(fused_triton, "_failed", False)
     frames = torch.empty(shape, device="meta")

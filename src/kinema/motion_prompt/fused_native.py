@@ -63,12 +63,12 @@ def is_wanted(frames: Tensor, compiled: bool | None) -> bool:
 
 def prompt(frames: Tensor, slope: Tensor, shift: Tensor, formula: PromptFormula) -> Prompted | None:
     """As `fused_cpu.prompt`; None where the loop was not written for these frames."""
-    library = _library()
-    if library is None:
-        return None
     video, attention = formula.empty(frames)
     name = _FORWARD.get((frames.dtype, frames.stride(4), video.stride(4)))
     if name is None or video.dtype != torch.float32 or not _are_flat(frames, video):
+        return None
+    library = _library()
+    if library is None:
         return None
     settings = _settings(frames, slope, shift, formula, video=video)
 
@@ -172,10 +172,10 @@ def _all_parts(
     function = getattr(library, name)
     num_threads = min(settings.threads, num_parts)
     shares_out = ctypes.c_int.in_dll(library, "shares_out") and os.getpid() == _PROCESS
+    settings.threads = num_threads if shares_out else 1  # of each call
     if num_threads == 1 or shares_out:
         function(*given, 0, num_parts, found)
         return list(found)
-    settings.threads = 1  # of each call
     with ThreadPoolExecutor(num_threads) as pool:
         list(pool.map(lambda part: function(*given, part, part + 1, found), range(num_parts)))
     return list(found)
@@ -184,17 +184,16 @@ def _all_parts(
 @cache
 def _library() -> ctypes.CDLL | None:
     """The compiled loop, or None: silently without a compiler, with a warning if it failed."""
-    # CC may hold more than a name, such as "ccache gcc", or nothing but spaces.
-    compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
-    if shutil.which(compiler[0]) is None:
-        return None
+    given = os.environ.get("CC", "")
     try:
-        return _compile(compiler)
-    except (OSError, subprocess.SubprocessError) as error:
+        # CC may hold more than a name, such as "ccache gcc", or nothing but spaces.
+        compiler = shlex.split(given) or ["cc"]
+        return None if shutil.which(compiler[0]) is None else _compile(compiler)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         printed = error.stderr if isinstance(error, subprocess.CalledProcessError) else ""
         said = (printed or str(error)).strip().partition("\n")[0]
         warnings.warn(
-            f"{shlex.join(compiler)} could not compile the motion prompt's loop, which goes on "
+            f"{given.strip() or 'cc'} could not compile the motion prompt's loop, which goes on "
             f"without, slower: {said}",
             stacklevel=2,
         )
@@ -214,7 +213,9 @@ def _compile(compiler: list[str]) -> ctypes.CDLL:
             [],
         ):
             command = [*compiler, *_FLAGS, *more, str(_SOURCE), "-o", str(target)]
-            built = subprocess.run(command, capture_output=True, text=True, timeout=120)
+            built = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=120
+            )
             if built.returncode == 0:
                 break
         built.check_returncode()

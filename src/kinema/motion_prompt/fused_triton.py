@@ -23,6 +23,8 @@ except ImportError:  # torch for CPUs comes without Triton
 
 _BLOCK = 512
 _MOST = 2**31
+_MOST_CLIPS = 65_535
+"""Of CUDA's grids along their second axis."""
 _failed = False
 
 
@@ -30,7 +32,7 @@ def can_run(frames: Tensor) -> bool:
     """Whether the kernels take these frames: on a GPU, where Triton is installed.
 
     float64 is left to the formula: Triton's scalar arguments are float32. So are frames so many
-    that the kernels, which count in 32 bits, would lose count.
+    that the kernels, which count in 32 bits, would lose count, and more clips than a grid has.
     """
     if triton_kernels is None or _failed:
         return False
@@ -38,6 +40,7 @@ def can_run(frames: Tensor) -> bool:
         frames.device.type == "cuda"
         and frames.dtype != torch.float64
         and _last_place(frames) < _MOST
+        and frames.shape[0] <= _MOST_CLIPS
     )
 
 
@@ -102,6 +105,8 @@ def _launch(
 ) -> bool:
     """Launch a kernel; where Triton fails, as without a C compiler, say so once and give up."""
     global _failed
+    if _failed:
+        return False
     try:
         with torch.cuda.device_of(frames):
             getattr(triton_kernels, name)[grid](frames, *given, **constants, BLOCK=_BLOCK)

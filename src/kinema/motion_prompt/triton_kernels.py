@@ -141,7 +141,7 @@ def backward_kernel(
     for t in range(time - 1):
         # One frame ahead: the variation ties each map to the one after it.
         source += in_t
-        ahead = inside & (t < time - 2)
+        ahead = pixels < tl.where(t < time - 2, num_pixels, 0)
         next_r, next_g, next_b = _load_frame(
             source, in_c, ahead,
             scale_r, scale_g, scale_b, offset_r, offset_g, offset_b, SCALED,
