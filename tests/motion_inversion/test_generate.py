@@ -161,6 +161,10 @@ def test_what_cannot_be_made_is_refused(pipelines: dict[str, Any]):
     motion = _motion(pipe)
     for arguments, sentence in (
         ({"motion": _motion(other)}, "learned on a UNet3DConditionModel and this is a UNetMotion"),
+        ({"num_frames": 0}, "num_frames is 0; expected 1 or more"),
+        ({"num_frames": "16"}, "num_frames is '16'; expected a whole number"),
+        ({"seed": 2**64}, "seed is 18446744073709551616; expected 0 to 18446744073709551615"),
+        ({"seed": -1}, "seed is -1; expected 0 to"),
         ({"num_frames": 40}, "num_frames is 40 and this model has positions for 32"),
         ({"num_steps": 0}, "num_steps is 0"),
         ({"num_steps": "3"}, "num_steps is '3'; expected a whole number"),

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import importlib
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ from kinema.motion_inversion import (
 )
 from kinema.motion_inversion.denoising import denoiser_of, latents_of
 from kinema.motion_inversion.learner import Learner, computing_dtype
+from kinema.motion_inversion.noise import ddim_inversion
 from kinema.motion_inversion.origin import origin_of
 from kinema.motion_inversion.recompute import recomputing
 from kinema.motion_inversion.sites import denoiser
@@ -366,6 +368,53 @@ def test_killed_and_resumed_is_the_same_file(
     assert _bytes(_invert(pipe, KILL_SETTINGS, resume_from=checkpoint), tmp_path) == expected
 
 
+@pytest.mark.parametrize("when", ["after the last step", "during the clip's inversion"])
+def test_ctrl_c_is_not_lost_late(
+    when: str, pipelines: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pipe, checkpoint = pipelines["animatediff"], tmp_path / "run.safetensors"
+    settings, walked = dataclasses.replace(QUICK, inversion_steps=3), []
+
+    def interrupt(step: InversionStep) -> None:
+        if when == "after the last step" and step.step == settings.num_steps:
+            signal.raise_signal(signal.SIGINT)
+
+    def walk(*given: Any, before_each: Any, **more: Any) -> torch.Tensor:
+        def second() -> None:
+            walked.append(len(walked))
+            if len(walked) == 2:
+                signal.raise_signal(signal.SIGINT)
+            before_each()
+
+        return ddim_inversion(*given, before_each=second, **more)
+
+    # By name: the package has the function `invert` where the module would be.
+    module = importlib.import_module("kinema.motion_inversion.invert")
+    monkeypatch.setattr(module, "ddim_inversion", walk)
+    with pytest.raises(InversionInterrupted, match=r"after step 3 of 3; go on with resume_from="):
+        _invert(pipe, settings, checkpoint=checkpoint, callback=interrupt)
+    assert len(walked) == (0 if when == "after the last step" else 2)
+    monkeypatch.undo()
+    expected = _bytes(_invert(pipe, settings), tmp_path)
+    assert _bytes(_invert(pipe, settings, resume_from=checkpoint), tmp_path) == expected
+
+
+def test_a_checkpoint_is_of_the_very_weights_it_was_learned_on(
+    pipelines: dict[str, Any], tmp_path: Path
+):
+    pipe, checkpoint = pipelines["animatediff"], tmp_path / "run.safetensors"
+    _invert(pipe, checkpoint=checkpoint)
+    weight = pipe.unet.conv_in.weight
+    with torch.no_grad():
+        weight += 1
+    try:
+        with pytest.raises(InputError, match=r"on other weights .* load the same model"):
+            _invert(pipe, resume_from=checkpoint)
+    finally:
+        with torch.no_grad():
+            weight -= 1
+
+
 def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_go_on(pipelines: dict[str, Any], tmp_path: Path):
     pipe, checkpoint = pipelines["animatediff"], tmp_path / "run.safetensors"
     before = signal.getsignal(signal.SIGINT)
@@ -471,6 +520,9 @@ def test_latte_learns_too():
         ({"video": moving_square(1)}, "has 1 frame"),
         ({"settings": "fast"}, "settings is 'fast'; expected one of paper, default"),
         ({"num_frames": 1}, "num_frames is 1"),
+        ({"num_frames": 0}, "num_frames is 0; expected 1 or more"),
+        ({"num_frames": "4"}, "num_frames is '4'; expected a whole number"),
+        ({"seed": 2**64}, "seed is 18446744073709551616; expected 0 to"),
         ({"size": (60, 64)}, "size is 60x64"),
         ({"checkpoint_every": 0}, "checkpoint_every is 0"),
         ({"video": torch.rand(40, 3, 64, 64), "num_frames": 33}, "has positions for 32"),

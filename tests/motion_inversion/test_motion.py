@@ -534,6 +534,16 @@ def test_tensors_that_cannot_be_used_are_refused(tmp_path: Path):
     ):
         with pytest.raises(InputError, match=sentence):
             dataclasses.replace(motion, tensors={**motion.tensors, name: tensor})
+    embedded = name.partition("/")[2]
+    for other, tensor, sentence in (
+        ("query_key/no.such", torch.zeros(1, 5, 8), "has no temporal block no.such; learn"),
+        ("value/no.attn1", torch.zeros(2, 2, 5, 8), "has no temporal attention no.attn1; learn"),
+        (f"value/{embedded}", torch.zeros(2, 2, 5, 8), f"no temporal attention {embedded};"),
+        (name, torch.zeros(1, 5, 99), f"has 99 channels and {embedded} has "),
+        (name, motion.tensors[name].expand(7, -1, -1), "is of 7 places; expected 1, which stands"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            dataclasses.replace(motion, tensors={**motion.tensors, other: tensor})
     with pytest.raises(InputError, match="a tensor weight with 1 axes"):
         dataclasses.replace(motion, tensors={"weight": torch.zeros(2)})
     with pytest.raises(InputError, match="without embeddings"):
@@ -556,6 +566,20 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, monkeypatc
     with pytest.raises(InputError, match=r"cannot write .*car\.safetensors.*No space left"):
         _motion().save(tmp_path / "car.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["tensors", "inverted latents"])
+def test_numbers_too_large_for_half_precision_are_not_written(what: str, tmp_path: Path):
+    motion = _motion(latents=True)
+    if what == "tensors":
+        motion = 1e6 * motion
+    else:
+        motion = dataclasses.replace(motion, inverted_latents=motion.inverted_latents * 1e6)
+    with pytest.raises(InputError, match=r"as large as .*e\+06, .* torch.float16; save it as fl"):
+        motion.save(tmp_path / "car.safetensors", dtype=torch.float16)
+    assert list(tmp_path.iterdir()) == []
+    motion.save(tmp_path / "car.safetensors")
+    assert _same(Motion.load(tmp_path / "car.safetensors"), motion)
 
 
 def test_low_rank_names_come_in_pairs():

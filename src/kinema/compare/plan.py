@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from kinema.errors import InputError
-from kinema.motion_inversion.arguments import whole_number
+from kinema.motion_inversion.arguments import seed_number, whole_number
 from kinema.peers import Inversion, Method, method_named
 from kinema.peers.dmt import DmtSettings
 from kinema.precision import check_precision
@@ -92,7 +92,7 @@ class Plan:
             if twice is not None:
                 raise InputError(f"{twice!r} is twice among the {what}; give each once")
         for seed in self.seeds:
-            whole_number("seed", seed)
+            seed_number(seed)
         for method in (*self.methods, *self.settings):
             self.method(method)
         check_precision(self.precision)

@@ -18,13 +18,13 @@ from kinema.compare.table import rows_of
 from kinema.errors import InputError
 from kinema.files import output_folder, replacing
 from kinema.measure.machine import machine
-from kinema.measure.weights import digest_of_weights
 from kinema.motion_inversion import fitted_reference
 from kinema.motion_inversion.origin import model_class_of
 from kinema.motion_inversion.sites import denoiser
 from kinema.peers import load
 from kinema.precision import computing_in
 from kinema.video import write_video
+from kinema.weights import digest_of_weights
 
 PLAN, RESULTS, LEARNED, SUMMARY = "plan.json", "results.jsonl", "learned.jsonl", "comparison.json"
 FRAMES_PER_SECOND = 8.0

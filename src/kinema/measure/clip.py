@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from kinema.errors import InputError, first_line
-from kinema.measure.weights import digest_of_weights
+from kinema.weights import digest_of_weights
 
 DEFAULT_CLIP = "openai/clip-vit-base-patch32"
 """Scores of different CLIPs do not compare, so a table names the one it was made with."""

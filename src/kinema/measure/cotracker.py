@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kinema.errors import InputError, first_line
 from kinema.measure.tracks import Tracks, check_found, check_video, from_pixels
-from kinema.measure.weights import digest_of_weights
+from kinema.weights import digest_of_weights
 
 REPOSITORY = "facebookresearch/co-tracker"
 LICENCE = "CC-BY-NC 4.0"

@@ -21,10 +21,10 @@ from kinema.lines import read_lines
 from kinema.measure.error import judge_error
 from kinema.measure.judge import judge
 from kinema.measure.machine import machine
-from kinema.measure.weights import digest_of_weights
 from kinema.precision import check_precision, computing_in
 from kinema.sprites import GUIDANCE, MOTIONS, parse_caption, sample_captions, sample_scenes
 from kinema.video import contact_sheet, write_image
+from kinema.weights import digest_of_weights
 
 RESULTS, SUMMARY, SHEET = "results.jsonl", "report.json", "sheet.png"
 NUM_SHOWN = 24

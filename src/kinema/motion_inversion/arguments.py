@@ -6,6 +6,8 @@ from typing import Any
 
 from kinema.errors import InputError
 
+_SEEDS = 2**64
+
 
 def finite_number(name: str, number: object) -> float:
     """A number as a float.
@@ -30,6 +32,32 @@ def whole_number(name: str, number: object) -> int:
     if isinstance(number, bool) or not isinstance(number, Integral):
         raise InputError(f"{name} is {number!r}; expected a whole number")
     return int(number)
+
+
+def seed_number(seed: object) -> int:
+    """A seed as an int.
+
+    Raises:
+        InputError: it is no whole number, or none that a generator takes.
+    """
+    number = whole_number("seed", seed)
+    if not 0 <= number < _SEEDS:
+        raise InputError(f"seed is {number}; expected 0 to {_SEEDS - 1}")
+    return number
+
+
+def number_of_frames(num_frames: object, *, usual: int) -> int:
+    """How many frames were asked for: the usual number where it is None.
+
+    Raises:
+        InputError: it is no whole number, or below 1.
+    """
+    if num_frames is None:
+        return usual
+    number = whole_number("num_frames", num_frames)
+    if number < 1:
+        raise InputError(f"num_frames is {number}; expected 1 or more")
+    return number
 
 
 def two_shares(name: str, shares: Any) -> tuple[float, float]:

@@ -26,6 +26,8 @@ class Progress:
         optimizer: AdamW over them, in their order.
         scaler: of their gradients; it lets a step that overflows go by.
         losses: of every step done.
+        weights: a digest of the model that is learned on, with what is loaded on it, and the type
+            of its numbers.
     """
 
     step: int
@@ -33,6 +35,7 @@ class Progress:
     optimizer: torch.optim.AdamW
     scaler: torch.amp.GradScaler
     losses: list[float]
+    weights: str
 
 
 def write_checkpoint(path: str | Path, progress: Progress, origin: Origin) -> None:
@@ -50,6 +53,7 @@ def write_checkpoint(path: str | Path, progress: Progress, origin: Origin) -> No
         "step": progress.step,
         "scaler": progress.scaler.state_dict(),
         "origin": origin.to_json(),
+        "weights": progress.weights,
     }
     header = json.dumps(values, sort_keys=True)
     save_tensors(path, content, {HEADER: header})
@@ -78,6 +82,12 @@ def read_checkpoint(path: str | Path, progress: Progress, origin: Origin) -> Non
             "without it"
         ) from error
     _check_same(there, json.loads(json.dumps(origin.to_json())), path)
+    if header.get("weights", progress.weights) != progress.weights:
+        raise InputError(
+            f"{path} is a checkpoint of an inversion on other weights ({header['weights']} there "
+            f"and {progress.weights} here); load the same model, in the same precision and with "
+            "the same adapters, or start without it"
+        )
     wanted = origin.settings.get("num_steps", step)
     if step > wanted:
         raise InputError(

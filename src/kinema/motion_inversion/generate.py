@@ -8,7 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from kinema.errors import InputError
-from kinema.motion_inversion.arguments import finite_number, whole_number
+from kinema.motion_inversion.arguments import (
+    finite_number,
+    number_of_frames,
+    seed_number,
+    whole_number,
+)
 from kinema.motion_inversion.denoising import check_length, checked_size, default_size
 from kinema.motion_inversion.motion import Motion
 from kinema.motion_inversion.noise import NOISES, starting_noise
@@ -83,7 +88,8 @@ def generate(
         value_strength = finite_number("value_strength", value_strength)
     motions = _weighted(motion)
     first = motions[0][0] if motions else None
-    num_frames = num_frames or (first.num_frames if first else row.num_frames(config))
+    usual = first.num_frames if first else row.num_frames(config)
+    num_frames = number_of_frames(num_frames, usual=usual)
     check_length(model, num_frames)
     stride = pipe.vae_scale_factor
     if size is None and first is not None:
@@ -164,7 +170,7 @@ def videos_asked_for(prompt: Prompts | None, seed: Seeds) -> list[tuple[str | No
             f"seed is a list of {count} and there are no prompts; make videos of this pipeline one "
             "by one"
         )
-    seeds = [whole_number("seed", each) for each in seeds]
+    seeds = [seed_number(each) for each in seeds]
     return list(zip(prompts * (count // len(prompts)), seeds * (count // len(seeds)), strict=True))
 
 

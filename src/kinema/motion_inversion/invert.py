@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kinema.errors import InputError
 from kinema.interruption import interruptions
-from kinema.motion_inversion.arguments import whole_number
+from kinema.motion_inversion.arguments import number_of_frames, seed_number
 from kinema.motion_inversion.checkpoint import read_checkpoint, write_checkpoint
 from kinema.motion_inversion.denoising import (
     check_length,
@@ -109,7 +109,7 @@ def invert(
         )
     if checkpoint_every < 1:
         raise InputError(f"checkpoint_every is {checkpoint_every}; expected 1 or more")
-    seed = whole_number("seed", seed)
+    seed = seed_number(seed)
     denoiser = denoiser_of(pipe, prompt)
     check_inversion_steps(chosen.inversion_steps, pipe.scheduler)
     reference = fitted_reference(
@@ -125,13 +125,24 @@ def invert(
     path = checkpoint or resume_from
     if resume_from is not None:
         read_checkpoint(resume_from, learner.progress, origin)
-    with learner.on_the_model(), interruptions() as interrupted:
-        _run(learner, path, checkpoint_every, callback, progress, interrupted)
     inverted = None
-    if chosen.inversion_steps > 0:
-        inverted = ddim_inversion(
-            denoiser_of(pipe, ""), latents, pipe.scheduler, num_steps=chosen.inversion_steps
-        )[0].cpu()
+    with interruptions() as interrupted:
+
+        def stop_if_asked() -> None:
+            if interrupted.is_set():
+                step, num_steps = learner.progress.step, chosen.num_steps
+                raise InversionInterrupted(_how_to_go_on(step, num_steps, path))
+
+        with learner.on_the_model():
+            _run(learner, path, checkpoint_every, callback, progress, interrupted, stop_if_asked)
+        if chosen.inversion_steps > 0:
+            inverted = ddim_inversion(
+                denoiser_of(pipe, ""),
+                latents,
+                pipe.scheduler,
+                num_steps=chosen.inversion_steps,
+                before_each=stop_if_asked,
+            )[0].cpu()
     return learner.motion(inverted)
 
 
@@ -151,7 +162,7 @@ def fitted_reference(
     row, config = layout(model), configuration(model)
     return read_reference(
         video,
-        num_frames=num_frames or row.num_frames(config),
+        num_frames=number_of_frames(num_frames, usual=row.num_frames(config)),
         size=checked_size(size or default_size(pipe), pipe.vae_scale_factor),
         fixed_length=row.fixed_length,
         frames_per_second=frames_per_second,
@@ -165,6 +176,7 @@ def _run(
     callback: Callable[[InversionStep], None] | None,
     progress: bool,
     interrupted: threading.Event,
+    stop_if_asked: Callable[[], None],
 ) -> None:
     from tqdm import tqdm
 
@@ -182,13 +194,13 @@ def _run(
             bar.set_postfix(loss=f"{loss:.4f}")
             if path is not None and (done.step % every == 0 or interrupted.is_set()):
                 write_checkpoint(path, done, learner.origin)
-            if interrupted.is_set():
-                raise InversionInterrupted(_how_to_go_on(done.step, num_steps, path))
+            stop_if_asked()
             if callback is not None:
                 with learner.attachment.suspended():
                     callback(InversionStep(done.step, num_steps, loss, learner.motion))
     if path is not None:
         write_checkpoint(path, done, learner.origin)
+    stop_if_asked()
 
 
 def _how_to_go_on(step: int, num_steps: int, path: str | Path | None) -> str:

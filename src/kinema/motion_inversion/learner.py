@@ -27,6 +27,7 @@ from kinema.motion_inversion.recompute import recomputing
 from kinema.motion_inversion.settings import InversionSettings
 from kinema.motion_inversion.sites import find_sites, plain_model
 from kinema.motion_inversion.usage import Usage
+from kinema.weights import digest_of_weights
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -72,7 +73,10 @@ class Learner:
         )
         # Without it most gradients of a float16 model are too small for float16 and become 0.
         scaler = torch.amp.GradScaler(latents.device.type, enabled=self.dtype == torch.float16)
-        self.progress = Progress(0, tensors, optimizer, scaler, [])
+        model = plain_model(denoiser.model)
+        kind = str(denoiser.text.dtype).removeprefix("torch.")
+        weights = f"{digest_of_weights({'denoiser': model})} {kind}"
+        self.progress = Progress(0, tensors, optimizer, scaler, [], weights)
         self.weight = None
         if attention is not None:
             self.weight = latent_weight(

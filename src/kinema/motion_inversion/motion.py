@@ -51,7 +51,9 @@ class Motion:
         if not self.tensors:
             raise InputError("a motion without embeddings; expected one tensor or more")
         for name, tensor in self.tensors.items():
-            check_embedding(name, tensor, num_frames=self.num_frames)
+            check_embedding(
+                name, tensor, num_frames=self.num_frames, attentions=self.origin.attentions
+            )
             for kind, other in ((VALUE_SPACE, VALUE_TIME), (VALUE_TIME, VALUE_SPACE)):
                 path = name.removeprefix(kind)
                 if path != name and other + path not in self.tensors:

@@ -1,5 +1,6 @@
 """The noise that sampling starts from: random, or with something of the clip's own in it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,7 +18,12 @@ NOISES = ("none", "blend", "frequency")
 
 @torch.no_grad()
 def ddim_inversion(
-    denoiser: Denoiser, latents: Tensor, scheduler: Any, *, num_steps: int = 50
+    denoiser: Denoiser,
+    latents: Tensor,
+    scheduler: Any,
+    *,
+    num_steps: int = 50,
+    before_each: Callable[[], None] | None = None,
 ) -> Tensor:
     """Walk latents back to the noise that DDIM sampling would make them from.
 
@@ -26,6 +32,7 @@ def ddim_inversion(
         latents: `(B, C, T, h, w)`, clean.
         scheduler: of the pipeline; it is not changed.
         num_steps: steps of diffusers' `DDIMInverseScheduler`.
+        before_each: called before each step; what it raises ends the walk.
 
     Returns:
         `(B, C, T, h, w)`, float32, about normal.
@@ -50,6 +57,8 @@ def ddim_inversion(
     noisy = latents.float()
     with frozen(plain_model(denoiser.model)):
         for timestep in inverse.timesteps:
+            if before_each is not None:
+                before_each()
             now = timestep.to(latents.device).expand(len(latents))
             prediction = denoiser.predict(noisy, now).float()
             noisy = inverse.step(prediction, timestep, noisy).prev_sample

@@ -6,7 +6,7 @@ A motion is a flat dictionary, as a safetensors file is. Blocks own "query_key/<
 "value_space/<attention>" `(H, W, R)` and "value_time/<attention>" `(R, N, C)`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ VALUE = "value/"
 VALUE_SPACE = "value_space/"
 VALUE_TIME = "value_time/"
 _AXES = {QUERY_KEY: 3, QUERY_KEY_GRID: 4, VALUE: 4, VALUE_SPACE: 3, VALUE_TIME: 3}
+_OF_BLOCKS = (QUERY_KEY, QUERY_KEY_GRID)
 VALUE_FORMS = ("full", "coarse", "low-rank", "none")
 """How the value embeddings are kept; `new_embeddings` says what each one means."""
 
@@ -124,12 +125,20 @@ def site_value(
     return None
 
 
-def check_embedding(name: str, tensor: Tensor, *, num_frames: int) -> None:
+def check_embedding(
+    name: str, tensor: Tensor, *, num_frames: int, attentions: Mapping[str, Sequence[int]]
+) -> None:
     """Refuse a tensor without meaning here.
 
+    Args:
+        name: of the tensor.
+        tensor: the tensor.
+        num_frames: of the motion.
+        attentions: all temporal attentions of the model by path, their channels first.
+
     Raises:
-        InputError: a name or a number of axes that there is not, another number of frames, NaN or
-            infinity.
+        InputError: a name or a number of axes that there is not, a block or an attention that the
+            model has not, another number of frames or channels, NaN or infinity.
     """
     kind = name[: len(name) - len(named_module(name))]
     if _AXES.get(kind) != tensor.ndim:
@@ -142,6 +151,27 @@ def check_embedding(name: str, tensor: Tensor, *, num_frames: int) -> None:
             f"{name} is {tensor.shape[-2]} frames long and the motion {num_frames}; expected one "
             "length everywhere"
         )
+    path = named_module(name)
+    channels = next(
+        (
+            sizes[0]
+            for attention, sizes in attentions.items()
+            if path == (attention.rpartition(".")[0] if kind in _OF_BLOCKS else attention)
+        ),
+        None,
+    )
+    if channels is None:
+        raise InputError(
+            f"a tensor {name}, and the model that the motion was learned on has no temporal "
+            f"{'block' if kind in _OF_BLOCKS else 'attention'} {path}; learn the motion again"
+        )
+    if kind != VALUE_SPACE and tensor.shape[-1] != channels:
+        raise InputError(
+            f"{name} has {tensor.shape[-1]} channels and {path} has {channels}; learn the motion "
+            "again"
+        )
+    if kind == QUERY_KEY and len(tensor) != 1:
+        raise InputError(f"{name} is of {len(tensor)} places; expected 1, which stands for all")
     if not tensor.isfinite().all():
         raise InputError(
             f"{name} holds NaN or infinity; learn the motion again, with a lower learning rate or "

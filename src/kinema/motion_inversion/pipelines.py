@@ -40,7 +40,10 @@ def load_pipeline(
         from kinema import sprites
 
         make = sprites.text_to_video if str(model) == EMBEDDED[0] else sprites.animatediff
-        return make(dtype=dtype).to(device)
+        embedded = make(dtype=dtype)
+        # As pipelines from a folder or the hub say where they are from.
+        embedded.register_to_config(_name_or_path=str(model))
+        return embedded.to(device)
     from diffusers import AnimateDiffPipeline, DDIMScheduler, DiffusionPipeline, MotionAdapter
 
     try:

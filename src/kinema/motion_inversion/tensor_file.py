@@ -32,9 +32,15 @@ def write_tensors(
         dtype: of the tensors in the file; kept as they are by default.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or a number is too large for the dtype.
     """
     content = {name: tensor.to(dtype or tensor.dtype) for name, tensor in tensors.items()}
+    for name, tensor in content.items():
+        if tensor.isfinite().all() < tensors[name].isfinite().all():
+            raise InputError(
+                f"{name} holds numbers as large as {tensors[name].abs().max():.3g}, which are "
+                f"infinite as {tensor.dtype}; save it as float32"
+            )
     text = json.dumps({"format": FORMAT, **values}, sort_keys=True)
     save_tensors(path, content, {header: text})
 

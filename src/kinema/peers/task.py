@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from kinema.errors import InputError
 from kinema.motion_inversion import Origin, ddim_inversion, fitted_reference
-from kinema.motion_inversion.arguments import whole_number
+from kinema.motion_inversion.arguments import seed_number
 from kinema.motion_inversion.denoising import Denoiser, check_length, denoiser_of, latents_of
 from kinema.motion_inversion.noise import check_inversion_steps
 from kinema.motion_inversion.objective import training_scheduler
@@ -82,7 +82,7 @@ def task_of(
     """
     if not isinstance(prompt, str) or not prompt.strip():
         raise InputError(f"the prompt is {prompt!r}; expected words for what the clip shows")
-    seed = whole_number("seed", seed)
+    seed = seed_number(seed)
     unet = unet_of(pipe, method)
     told = denoiser_of(pipe, prompt)
     if isinstance(settings, TrainedSettings):

@@ -2,7 +2,7 @@
 
 import torch
 
-from kinema.measure.weights import digest_of_weights
+from kinema.weights import digest_of_weights
 
 
 def test_weights_of_other_values_shapes_or_places_have_another_digest() -> None:
