@@ -3,7 +3,11 @@
 import dataclasses
 import json
 import re
+import shutil
+import sys
 import time
+from itertools import combinations
+from math import dist
 from pathlib import Path
 from statistics import stdev
 from typing import Any
@@ -12,6 +16,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import torch
+from diffusers import DPMSolverMultistepScheduler
 
 from kinema.cli import main
 from kinema.cli.compare import table
@@ -31,6 +36,7 @@ from kinema.compare import (
 )
 from kinema.compare.page import write_page
 from kinema.errors import InputError
+from kinema.measure import judge, path_diversity
 from kinema.peers import Inversion, VmcSettings
 from kinema.sprites import parse_caption, render, scenes_of
 from kinema.video import read_video, write_video
@@ -145,10 +151,29 @@ def test_its_figures_are_means_over_seeds_of_the_lines(finished: Path) -> None:
     assert found["spread"] == pytest.approx(stdev(by_seed))
 
 
-def test_its_page_shows_every_video_of_the_first_seed(finished: Path) -> None:
+def test_seeds_differ_as_far_as_their_videos_say(finished: Path) -> None:
+    lines = [json.loads(line) for line in (finished / "diversity.jsonl").read_text().splitlines()]
+    assert len(lines) == 3 * 2
+    found: dict[str, list[float]] = {}
+    for line in lines:
+        files = [
+            finished / each["file"]
+            for each in results(finished)
+            if (each["method"], each["prompt"]) == (line["method"], line["prompt"])
+        ]
+        videos = torch.stack([read_video(file).video for file in files])
+        assert line["diversity"] == pytest.approx(path_diversity(judge(videos).trajectory))
+        found.setdefault(line["method"], []).append(line["diversity"])
+    for row in json.loads((finished / "comparison.json").read_text())["rows"]:
+        assert row["diversity"]["mean"] == pytest.approx(np.mean(found[row["method"]]))
+    # VMC starts from the clip's own noise, whatever the seed.
+    assert max(found["vmc"]) < 0.01 < max(found["kinema"])
+
+
+def test_its_page_shows_every_video(finished: Path) -> None:
     page = (finished / "index.html").read_text()
     sources = re.findall(r'<video src="([^"]+)"', page)
-    assert len(sources) == 1 + 3 * 2
+    assert len(set(sources)) == len(sources) == 1 + 3 * 2 * 2
     assert all((finished / source).stat().st_size > 0 for source in sources)
     assert page.count("<circle") == 3
     assert all(prompt in page for prompt in plan_of().prompts)
@@ -244,7 +269,7 @@ def test_a_finished_comparison_is_not_run_again(finished: Path, embedded: Any) -
     [
         ({"seeds": (0,)}, "seeds"),
         ({"guidance": 4.0}, "guidance"),
-        ({"settings": {}}, "methods"),
+        ({"settings": {}}, "settings of kinema, settings of vmc"),
         ({"references": travelling_references(2)}, "references"),
     ],
 )
@@ -253,6 +278,74 @@ def test_a_folder_of_another_plan_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=f"with other {named}; give another folder"):
         compare(embedded, plan_of(**changes), SpriteScorer(), finished, model="sprites")
+
+
+def test_methods_come_and_go_in_a_folder(finished: Path, embedded: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    few = compare(
+        embedded,
+        plan_of(methods=("kinema",)),
+        SpriteScorer(),
+        folder,
+        model="sprites",
+        progress=False,
+    )
+    assert [row["method"] for row in few["rows"]] == ["kinema"]
+    # The others are not forgotten: neither their videos nor their settings.
+    with pytest.raises(InputError, match="with other settings of vmc; give another folder"):
+        other = {**SETTINGS, "vmc": VmcSettings(num_steps=2, inversion_steps=1)}
+        compare(embedded, plan_of(settings=other), SpriteScorer(), folder, model="sprites")
+    again = compare(embedded, plan_of(), SpriteScorer(), folder, model="sprites", progress=False)
+    assert again["rows"] == json.loads((finished / "comparison.json").read_text())["rows"]
+    assert results(folder) == results(finished)
+
+
+def test_samplers_and_batches_are_not_mixed(finished: Path, embedded: Any) -> None:
+    with pytest.raises(InputError, match="with other batch_size; give another folder"):
+        compare(embedded, plan_of(), SpriteScorer(), finished, model="sprites", batch_size=2)
+    scheduler = embedded.scheduler
+    try:
+        for other in (
+            DPMSolverMultistepScheduler.from_config(scheduler.config),
+            type(scheduler).from_config(scheduler.config, beta_end=0.0123),
+        ):
+            embedded.scheduler = other
+            with pytest.raises(InputError, match="with other scheduler; give another folder"):
+                compare(embedded, plan_of(), SpriteScorer(), finished, model="sprites")
+    finally:
+        embedded.scheduler = scheduler
+
+
+def test_a_method_that_cannot_be_used_is_refused_before_anything_is_learned(
+    embedded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "peft.tuners.tuners_utils", None)
+    methods = ("none", "kinema", "motiondirector")
+    with pytest.raises(InputError, match="MotionDirector needs peft"):
+        compare(embedded, plan_of(methods=methods), SpriteScorer(), tmp_path / "out")
+    plan = plan_of(settings={**SETTINGS, "vmc": QUICK["dmt"]})
+    with pytest.raises(InputError, match="settings of vmc are a DmtSettings"):
+        compare(embedded, plan, SpriteScorer(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("learned.jsonl", "", "there is no learning of none in the folder"),
+        ("plan.json", "[]", "results without the plan of a comparison"),
+        ("plan.json", "{}", "results without the plan of a comparison"),
+    ],
+)
+def test_a_damaged_folder_is_a_sentence(
+    name: str, content: str, sentence: str, finished: Path, embedded: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    (folder / name).write_text(content)
+    with pytest.raises(InputError, match=sentence):
+        compare(embedded, plan_of(), SpriteScorer(), folder, model="sprites", progress=False)
 
 
 def test_a_folder_of_other_weights_is_refused(finished: Path, embedded: Any) -> None:
@@ -273,6 +366,12 @@ def test_a_folder_of_other_weights_is_refused(finished: Path, embedded: Any) -> 
         ({"methods": ("none", "lora")}, "the method is 'lora'"),
         ({"settings": {"lora": None}}, "the method is 'lora'"),
         ({"prompts": ()}, "there are no prompts"),
+        ({"prompts": ("a star", " ")}, "the prompt is ' '; give words for what is to be seen"),
+        (
+            {"references": [dataclasses.replace(travelling_references(1)[0], prompt="")]},
+            "the prompt of 00-right is ''; give words",
+        ),
+        ({"seeds": (2**64,)}, "seed is 18446744073709551616; expected 0 to"),
         ({"seeds": (1, 1)}, "1 is twice among the seeds"),
         ({"precision": "fp8"}, "precision 'fp8' is not one of fp32, bf16"),
         ({"references": travelling_references(1) * 2}, "'00-right' is twice among the references"),
@@ -290,7 +389,7 @@ def test_the_truth_scores_full_marks_and_its_reverse_the_opposite() -> None:
         render(scenes_of([f"{caption}, moving {way}"], seed=3)).video[0]
         for way in ("left", "right")
     )
-    of = {"reference": reference[0], "clip": reference[0].video, "prompt": caption}
+    of = {"reference": reference[0], "prompt": caption}
     right, wrong = (SpriteScorer().score(video, **of) for video in (there, back))
     assert right["displacement_cosine"] == pytest.approx(1, abs=0.01)
     assert wrong["displacement_cosine"] == pytest.approx(-1, abs=0.01)
@@ -309,10 +408,10 @@ def test_any_clip_is_scored_by_its_tracks() -> None:
     video = clip.video[0]
     reference = Reference("left", video, "a star")
     scorer = TrackScorer()
-    same = scorer.score(video, reference=reference, clip=video, prompt="a star")
-    back = scorer.score(video.flip(0), reference=reference, clip=video, prompt="a star")
-    plain = scorer.score(
-        torch.full_like(video, 0.5), reference=reference, clip=video, prompt="a star"
+    scorer.prepare(reference, video)
+    same, back, plain = (
+        scorer.score(each, reference=reference, prompt="a star")
+        for each in (video, video.flip(0), torch.full_like(video, 0.5))
     )
     assert same["motion_fidelity"] == pytest.approx(1, abs=1e-6)
     assert back["motion_fidelity"] < 0
@@ -322,7 +421,7 @@ def test_any_clip_is_scored_by_its_tracks() -> None:
 def test_a_clip_without_anything_to_track_is_named() -> None:
     grey = torch.full((8, 3, 64, 64), 0.5)
     with pytest.raises(InputError, match="fog"):
-        TrackScorer().score(grey, reference=Reference("fog", grey, "fog"), clip=grey, prompt="x")
+        TrackScorer().prepare(Reference("fog", grey, "fog"), grey)
 
 
 def test_sprites_need_a_known_truth_and_prompts_of_their_grammar(tmp_path: Path) -> None:
@@ -366,7 +465,7 @@ def test_variants_that_differ_in_sampling_share_what_is_learned(
     first, second, _ = summary["rows"]
     assert first["learning_seconds"] == second["learning_seconds"]
     assert summary["methods"]["raw"]["sampling"] == {"value": "raw"}
-    with pytest.raises(InputError, match="with other methods"):
+    with pytest.raises(InputError, match="with other settings of raw"):
         changed = Inversion("raw", SETTINGS["kinema"], {"value": "centred"})
         variants = {"debiased": debiased, "raw": changed, "other": other}
         compare(embedded, dataclasses.replace(plan, variants=variants), SpriteScorer(), tmp_path)
@@ -375,17 +474,20 @@ def test_variants_that_differ_in_sampling_share_what_is_learned(
 def test_missing_scores_do_not_count() -> None:
     plan = plan_of(methods=("none",))
     videos = [
-        {"method": "none", "seed": seed, "score": score, "peak_bytes": 1}
-        for seed, score in ((0, 1.0), (0, None), (1, 0.0), (1, 0.5))
+        {"method": "none", "seed": seed, "score": score, "peak_bytes": 1, "seconds": seconds}
+        for seed, score, seconds in ((0, 1.0, 1.0), (0, None, 2.0), (1, 0.0, 3.0), (1, 0.5, 99.0))
     ]
     learned = [
         {
             "method": "none",
-            "learning_seconds": 1.0,
+            "reference": "a",
+            "seed": 0,
+            "learning_seconds": seconds,
             "learning_peak_bytes": 5,
             "parameters": 0,
             "file_bytes": 3,
         }
+        for seconds in (7.0, 1.0)
     ]
     (row,) = rows_of(plan, videos, learned, pipeline="p")
     assert row["score"] == {
@@ -395,6 +497,23 @@ def test_missing_scores_do_not_count() -> None:
     }
     assert "0.625 ± 0.530 (3)" in table([row])
     assert row["peak_bytes"] == 5
+    # A pause in one of the videos; the second learning of a clip is the one that counts.
+    assert row["seconds"] == {"median": 2.5, "mean": 26.25, "spread": pytest.approx(12.625)}
+    assert row["learning_seconds"] == {"median": 1.0, "mean": 1.0, "spread": 0.0}
+    assert row["diversity"] is None
+    assert table([row]).splitlines()[0].split()[-3:] == ["peak_MB", "parameters", "file_MB"]
+
+
+def test_memory_that_the_process_has_kept_is_seen_again() -> None:
+    """As of the second of two methods, which works in what the first one has freed."""
+    taken = []
+    for _ in range(3):
+        with measured(torch.device("cpu")) as cost:
+            blocks = [torch.ones(1024 * 256) for _ in range(200)]
+            time.sleep(0.1)
+        taken.append(cost.peak_bytes / sum(block.nbytes for block in blocks))
+        del blocks
+    assert all(0.8 < share < 1.5 for share in taken), taken
 
 
 def test_a_cost_is_time_and_memory() -> None:
@@ -419,6 +538,11 @@ def test_a_cost_is_time_and_memory() -> None:
         (["--sprites", "1", "--prompts", "0"], "0 prompts"),
         (["--sprites", "1", "--precision", "half"], "precision 'half' is not one of"),
         (["--sprites", "1", "--batch-size", "0"], "batch_size is 0"),
+        (["--sprites", "1", "--cotracker"], "--cotracker with --sprites, whose truth is known"),
+        (
+            ["--reference", __file__, "x", "--prompt", "y", "--cotracker", "no.pth"],
+            "no.pth does not exist; give CoTracker 3's scaled_offline.pth",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -432,15 +556,27 @@ def test_bad_input_is_one_sentence(
     assert not output.exists()
 
 
-def test_a_method_that_moves_the_other_way_stays_in_the_picture(
+def test_methods_that_are_close_are_told_apart_in_the_picture(
     finished: Path, tmp_path: Path
 ) -> None:
     summary = json.loads((finished / "comparison.json").read_text())
-    summary["rows"][0]["displacement_cosine"]["mean"] = -0.75
+    for row, appearance, motion in zip(
+        summary["rows"], (1.0, 0.997, 0.99), (0.981, 0.965, -0.75), strict=True
+    ):
+        row["appearance"] = {"mean": appearance, "spread": 0.001}
+        row["displacement_cosine"] = {"mean": motion, "spread": 0.01}
     page = write_page(tmp_path, plan_of(), summary, results(finished), SpriteScorer()).read_text()
-    (height,) = re.findall(r'viewBox="-60 -20 480 ([\d.]+)"', page)
-    lowest = max(float(place) for place in re.findall(r'cy="([\d.]+)"', page))
-    assert lowest == 320 * 1.75 < float(height) - 60
+    places = [
+        (float(x), float(y)) for x, y in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', page)
+    ]
+    assert all(0 < x < 320 and 0 < y < 320 for x, y in places)
+    assert all(dist(one, other) > 20 for one, other in combinations(places, 2))
+    labels = re.findall(r'text-anchor="(middle|end)">(-?[\d.]+)<', page)
+    for anchor, (least, most) in (("middle", (0.98, 1.01)), ("end", (-1, 1.2))):
+        numbers = [float(number) for kind, number in labels if kind == anchor]
+        assert len(numbers) >= 3
+        assert all(least < number < most for number in numbers)
+        assert numbers == sorted(set(numbers))
 
 
 def test_clips_are_compared_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from kinema.compare import Plan, Reference, SpriteScorer, TrackScorer, compare, open_prompts
 from kinema.errors import InputError
-from kinema.measure import LucasKanade
+from kinema.measure import LucasKanade, Tracks
 from kinema.sprites import render, scenes_of
 from tests.measure.tiny_clip import tiny_clip
 
@@ -107,5 +107,43 @@ def test_a_scorer_that_is_used_again_looks_at_the_new_clips() -> None:
     back = Reference("left", star.video.flip(0), "a star")
     for reference in (star, back):
         scorer.prepare(reference, reference.video)
-    scores = scorer.score(back.video, reference=back, clip=back.video, prompt="x")
+    scores = scorer.score(back.video, reference=back, prompt="x")
     assert scores["motion_fidelity"] == pytest.approx(1, abs=1e-6)
+
+
+class Halved:
+    """Tracks of a grid that all move as the video's mean colour says, and never rest."""
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": "Halved"}
+
+    def __call__(self, video: torch.Tensor, *, clip: str = "the video") -> Tracks:
+        way = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]) * (2 * video.mean() - 1)
+        return Tracks(torch.arange(len(video))[None, :, None] * 0.05 * way[:, None], None)
+
+
+def test_fidelity_as_published_stands_beside_ours_where_it_is_asked_for() -> None:
+    white, black = torch.ones(8, 3, 16, 16), torch.zeros(8, 3, 16, 16)
+    reference = Reference("white", white, "white")
+    scorer = TrackScorer(tracker=Halved(), as_published=True)
+    scorer.prepare(reference, white)
+    same, back = (scorer.score(v, reference=reference, prompt="x") for v in (white, black))
+    assert same["motion_fidelity"] == pytest.approx(1)
+    assert back["motion_fidelity"] < 0
+    # A track's own partner has 1 taken off: the best of the others is at 45 degrees, for two
+    # of the three; a video against itself does not score 1.
+    assert same["dmt_motion_fidelity"] == pytest.approx(0.5**0.5)
+    assert back["dmt_motion_fidelity"] == pytest.approx((0 + 0 - 0.5**0.5) / 3)
+    # A track that rests makes it NaN, which is no figure.
+    rests = scorer.score(torch.full_like(white, 0.5), reference=reference, prompt="x")
+    assert rests["dmt_motion_fidelity"] is None
+    assert "dmt_motion_fidelity" not in TrackScorer().identity()
+    assert scorer.identity() != TrackScorer(tracker=Halved()).identity()
+
+
+def test_looks_of_seeds_differ_by_clip_alone() -> None:
+    star = moving_star().video
+    assert TrackScorer().diversity(torch.stack([star, star])) is None
+    scorer = TrackScorer(clip=tiny_clip())
+    assert scorer.diversity(torch.stack([star, star])) == pytest.approx(0, abs=1e-6)
+    assert scorer.diversity(torch.stack([star, 1 - star])) > 1e-4

@@ -237,6 +237,11 @@ def test_dmt_is_steered_in_the_same_share_of_other_steps():
     settings = METHODS["dmt"].defaults.over(25)
     assert (settings.sampling_steps, settings.guided_steps) == (25, 10)
     assert settings.inner_steps == METHODS["dmt"].defaults.inner_steps
+    # In fewer steps each reaches further, and one at least is steered, unless none is to be.
+    assert settings.learning_rates == pytest.approx((0.014, 0.008))
+    assert METHODS["dmt"].defaults.over(1).guided_steps == 1
+    unsteered = dataclasses.replace(METHODS["dmt"].defaults, guided_steps=0).over(25)
+    assert (unsteered.guided_steps, unsteered.learning_rates) == (0, (0.007, 0.004))
 
 
 def test_every_method_is_listed_with_its_published_settings():

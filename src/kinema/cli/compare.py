@@ -62,6 +62,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--batch-size", type=int, default=1, metavar="N", help="videos at once, for a GPU (1)"
     )
     command.add_argument("--clip-model", metavar="ID", help="a CLIP to score with, besides tracks")
+    command.add_argument(
+        "--cotracker",
+        nargs="?",
+        const="",
+        metavar="CHECKPOINT",
+        help="track points by CoTracker, for figures as published too: by the package that is "
+        "installed and its CHECKPOINT, else by torch.hub, which downloads its code (CC-BY-NC 4.0)",
+    )
     add_model(command)
     command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     command.set_defaults(run=run)
@@ -91,17 +99,23 @@ def run(arguments: argparse.Namespace) -> None:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows of a comparison as text, a line a method."""
-    from kinema.compare import figures_of
+    from kinema.compare import figures_of, middle
 
     names = figures_of(rows)
-    widths = [max(len(name), 15) for name in names]
-    head = " ".join(name.rjust(width) for name, width in zip(names, widths, strict=True))
+    heads = [*names, "peak_MB", "parameters", "file_MB"]
+    widths = [max(len(name), 15) for name in names] + [8, 12, 8]
+    head = " ".join(name.rjust(width) for name, width in zip(heads, widths, strict=True))
     lines = [f"{'method':22}{head}"]
     for row in rows:
         cells = [
-            ("-" if row[name] is None else f"{row[name]['mean']:.3f} ± {row[name]['spread']:.3f}")
+            ("-" if row[name] is None else f"{middle(row[name]):.3f} ± {row[name]['spread']:.3f}")
             + (f" ({row[name]['num_videos']})" if "num_videos" in (row[name] or {}) else "")
             for name in names
+        ]
+        cells += [
+            f"{row['peak_bytes'] / 1e6:.0f}",
+            f"{row['parameters']:,}",
+            f"{row['file_bytes'] / 1e6:.2f}",
         ]
         figures = " ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
         lines.append(f"{row['method']:22}{figures}")
@@ -146,8 +160,10 @@ def _plan(arguments: argparse.Namespace) -> Any:
 
 
 def _scorer(arguments: argparse.Namespace) -> Any:
+    import torch
+
     from kinema.compare import SpriteScorer, TrackScorer
-    from kinema.measure import ClipEmbedder
+    from kinema.measure import ClipEmbedder, CoTracker
 
     if arguments.sprites is not None:
         if arguments.clip_model is not None:
@@ -155,9 +171,15 @@ def _scorer(arguments: argparse.Namespace) -> Any:
                 f"--clip-model {arguments.clip_model} with --sprites, which are scored against the "
                 "truth; leave it out"
             )
+        if arguments.cotracker is not None:
+            raise InputError("--cotracker with --sprites, whose truth is known; leave it out")
         return SpriteScorer()
     clip = None if arguments.clip_model is None else ClipEmbedder.load(arguments.clip_model)
-    return TrackScorer(clip=clip)
+    if arguments.cotracker is None:
+        return TrackScorer(clip=clip)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tracker = CoTracker(checkpoint=arguments.cotracker or None, device=device)
+    return TrackScorer(tracker=tracker, clip=clip, as_published=True)
 
 
 def _check_embedded(arguments: argparse.Namespace) -> None:

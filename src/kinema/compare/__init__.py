@@ -12,7 +12,7 @@ from kinema.compare.plan import (
 from kinema.compare.run import compare
 from kinema.compare.scores import Scorer, SpriteScorer, TrackScorer
 from kinema.compare.sprites_plan import open_prompts, travelling_references
-from kinema.compare.table import figures_of, rows_of
+from kinema.compare.table import figures_of, middle, rows_of
 
 __all__ = [
     "Cost",
@@ -26,6 +26,7 @@ __all__ = [
     "compare",
     "figures_of",
     "measured",
+    "middle",
     "open_prompts",
     "rows_of",
     "sprites_references",

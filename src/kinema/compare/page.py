@@ -1,17 +1,20 @@
 """The page of a comparison: its table, motion against appearance, and the videos."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinema.compare.plan import Plan
-from kinema.compare.table import figures_of
+from kinema.compare.table import figures_of, middle
 from kinema.pages import write_template
 
 if TYPE_CHECKING:
     from kinema.compare.scores import Scorer
 
 PAGE = "index.html"
+_SIDE = 320
+_LEAST_TICKS = 3
 
 
 def write_page(
@@ -30,7 +33,6 @@ def write_page(
         videos: entries of `results.jsonl`.
         scorer: by which they were scored.
     """
-    points = _points(summary["rows"], scorer)
     shown = {(v["method"], v["reference"], v["prompt"], v["seed"]): v for v in videos}
     return write_template(
         folder / PAGE,
@@ -40,12 +42,11 @@ def write_page(
         summary=summary,
         scored_by=_in_words(summary["scorer"]),
         scores=figures_of(summary["rows"]),
-        points=points,
-        below=-min([0.0, *(point["y"] for point in points)]),
+        scatter=_scatter(summary["rows"], scorer),
+        middle=middle,
         motion=scorer.motion,
         appearance=scorer.appearance,
-        first_seed=plan.seeds[0],
-        video=lambda *key: shown.get((*key, plan.seeds[0])),
+        video=lambda *key: shown.get(key),
     )
 
 
@@ -60,11 +61,54 @@ def _in_words(identity: dict[str, Any]) -> str:
     return f"{identity['name']} ({', '.join(said)})" if said else str(identity["name"])
 
 
-def _points(rows: list[dict[str, Any]], scorer: "Scorer") -> list[dict[str, Any]]:
-    """Where each method stands, appearance to the right and motion upwards, as a picture has it."""
-    points = []
-    for row in rows:
-        right, up = row.get(scorer.appearance), row.get(scorer.motion)
-        if right and up:
-            points.append({"method": row["method"], "x": right["mean"], "y": up["mean"]})
-    return points
+def _scatter(rows: list[dict[str, Any]], scorer: "Scorer") -> dict[str, Any]:
+    """Where each method stands, in pixels of a square: appearance to the right, motion upwards.
+
+    The axes reach from the least to the most of what is shown, spreads included, so that methods
+    that are close are told apart.
+    """
+    shown = [
+        (row["method"], row[scorer.appearance], row[scorer.motion])
+        for row in rows
+        if row.get(scorer.appearance) and row.get(scorer.motion)
+    ]
+    if not shown:
+        return {"points": []}
+    across, up = _Axis([x for _, x, _ in shown]), _Axis([y for _, _, y in shown])
+    points = [
+        {
+            "method": method,
+            "hue": 360 * number // len(shown),
+            "said": f"{x['mean']:.3f}, {y['mean']:.3f}",
+            "x": across.at(x["mean"]),
+            "dx": x["spread"] * across.scale,
+            "y": up.at(y["mean"]),
+            "dy": y["spread"] * up.scale,
+        }
+        for number, (method, x, y) in enumerate(shown)
+    ]
+    return {"points": points, "across": across.ticks, "up": up.ticks}
+
+
+class _Axis:
+    """An axis over figures with spreads, `_SIDE` pixels long, with a margin at both ends."""
+
+    def __init__(self, figures: list[dict[str, float]]) -> None:
+        least = min(figure["mean"] - figure["spread"] for figure in figures)
+        most = max(figure["mean"] + figure["spread"] for figure in figures)
+        margin = (most - least) / 12 or 0.05
+        self.least, self.most = least - margin, most + margin
+        self.scale = _SIDE / (self.most - self.least)
+
+    def at(self, value: float) -> float:
+        return (value - self.least) * self.scale
+
+    @property
+    def ticks(self) -> list[dict[str, Any]]:
+        """Three or more round numbers within the axis, and where they stand."""
+        reach = self.most - self.least
+        power = 10.0 ** math.floor(math.log10(reach))
+        step = next(s for s in (power / 2, power / 5, power / 10) if reach / s >= _LEAST_TICKS)
+        numbers = range(math.ceil(self.least / step), math.floor(self.most / step) + 1)
+        digits = max(0, -math.floor(math.log10(step)))
+        return [{"at": self.at(k * step), "label": f"{k * step:.{digits}f}"} for k in numbers]

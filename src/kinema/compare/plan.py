@@ -91,6 +91,12 @@ class Plan:
             twice = next((each for each in given if list(given).count(each) > 1), None)
             if twice is not None:
                 raise InputError(f"{twice!r} is twice among the {what}; give each once")
+        for what, words in (
+            *(("prompt", prompt) for prompt in self.prompts),
+            *((f"prompt of {each.name}", each.prompt) for each in self.references),
+        ):
+            if not isinstance(words, str) or not words.strip():
+                raise InputError(f"the {what} is {words!r}; give words for what is to be seen")
         for seed in self.seeds:
             seed_number(seed)
         for method in (*self.methods, *self.settings):
@@ -230,5 +236,6 @@ def _digest(video: Path | Tensor) -> str:
     else:
         for file in [video] if video.is_file() else sorted(video.iterdir()):
             if file.is_file():
-                digest.update(file.read_bytes())
+                with file.open("rb") as content:
+                    digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()

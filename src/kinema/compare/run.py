@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from kinema.compare.cost import measured
+from kinema.compare.identity import check_same, identity_of, write_plan
 from kinema.compare.journal import Journal
 from kinema.compare.page import write_page
 from kinema.compare.plan import Plan, Reference
@@ -17,16 +19,13 @@ from kinema.compare.scores import Scorer
 from kinema.compare.table import rows_of
 from kinema.errors import InputError
 from kinema.files import output_folder, replacing
-from kinema.measure.machine import machine
 from kinema.motion_inversion import fitted_reference
-from kinema.motion_inversion.origin import model_class_of
-from kinema.motion_inversion.sites import denoiser
 from kinema.peers import load
 from kinema.precision import computing_in
-from kinema.video import write_video
-from kinema.weights import digest_of_weights
+from kinema.video import read_video, write_video
 
-PLAN, RESULTS, LEARNED, SUMMARY = "plan.json", "results.jsonl", "learned.jsonl", "comparison.json"
+RESULTS, LEARNED, SUMMARY = "results.jsonl", "learned.jsonl", "comparison.json"
+DIVERSITY = "diversity.jsonl"
 FRAMES_PER_SECOND = 8.0
 
 
@@ -43,7 +42,8 @@ def compare(
     """Run a comparison, or go on with it where it stopped.
 
     Into `folder` go what each method learned (`learned/`), every video (`videos/`), a line for each
-    (`results.jsonl`), and at the end `comparison.json` and `index.html`. Work that is done is not
+    (`results.jsonl`), and at the end how far seeds differ (`diversity.jsonl`), `comparison.json`
+    and `index.html`. Work that is done is not
     done again, so that a run that was killed comes to the same figures.
 
     Args:
@@ -68,23 +68,9 @@ def compare(
         raise InputError(f"batch_size is {batch_size}; expected 1 or more")
     scorer.check(plan)
     folder = Path(folder)
-    described = {
-        **plan.as_dict(),
-        "pipeline": model or type(pipe).__name__,
-        "model_class": model_class_of(pipe),
-        "weights": digest_of_weights(pipe.components),
-        "scorer": scorer.identity(),
-    }
-    dtype = denoiser(pipe).dtype
-    # Figures of two precisions, and times of two machines, do not belong into one table.
-    if dtype != torch.float32:
-        described["dtype"] = str(dtype).removeprefix("torch.")
-    made_on = machine(pipe.device)
-    if pipe.device.type != "cpu":
-        described["device"] = made_on["device"]
-    # As it is read from the file again, in which a tuple is a list.
-    described = json.loads(json.dumps(described))
-    _check_plan(folder, described)
+    described = identity_of(pipe, plan, scorer, model=model, batch_size=batch_size)
+    begun = any(_holds_lines(folder / name) for name in (RESULTS, LEARNED))
+    to_write = check_same(folder, described, begun=begun)
     journal = Journal(folder / RESULTS)
     learning = Journal(folder / LEARNED)
     written = [(folder / name).resolve() for name in ("references", "videos")]
@@ -95,27 +81,25 @@ def compare(
                 f"{folder} would write over the clip {path}; give another output folder"
             )
     left = [of for of in _learnings(plan) if _missing(plan, journal, *of)]
-    # Before anything is learned: whether each clip can be read, and scored against.
-    clips: dict[str, Tensor] = {}
-    for _, reference, _ in left:
-        if reference.name not in clips:
-            clips[reference.name] = fitted_reference(
-                pipe, reference.video, num_frames=plan.num_frames, size=plan.size
-            ).video
-            scorer.prepare(reference, clips[reference.name])
-    with replacing(folder / PLAN) as temporary:
-        temporary.write_text(json.dumps(described, indent=2) + "\n")
-    for name, clip in clips.items():
-        _show(folder / "references" / f"{name}.mp4", clip)
+    # Before anything is learned: whether each method can be used here, and each clip be read and
+    # scored against.
+    for name in plan.methods:
+        plan.method(name).check(pipe, plan.settings_of(name))
+    for reference in {each.name: each for _, each, _ in left}.values():
+        scorer.prepare(reference, _fitted(pipe, plan, reference))
+    write_plan(folder, to_write)
     total = len(plan.methods) * len(plan.references) * len(plan.prompts) * len(plan.seeds)
     with tqdm(
         total=total,
-        initial=len(journal.entries),
+        initial=total - sum(len(_missing(plan, journal, *of)) for of in left),
         desc="compare",
         unit="video",
         disable=None if progress else True,
     ) as bar:
         for method, reference, seed in left:
+            shown = folder / "references" / f"{reference.name}.mp4"
+            if not shown.exists():
+                _show(shown, _fitted(pipe, plan, reference))
             name = f"{plan.learned_as(method)}--{reference.name}--{seed}.safetensors"
             learned = _learned(
                 pipe, plan, method, reference, seed, folder / "learned" / name, learning
@@ -125,25 +109,32 @@ def compare(
                 keys = missing[first : first + batch_size]
                 videos, costs = _generated(pipe, plan, keys, learned)
                 for key, video in zip(keys, videos, strict=True):
-                    scores = scorer.score(
-                        video,
-                        reference=reference,
-                        clip=clips[reference.name],
-                        prompt=key["prompt"],
-                    )
+                    scores = scorer.score(video, reference=reference, prompt=key["prompt"])
                     _show(folder / _file(plan, key), video)
                     journal.add(key, {"file": _file(plan, key), **scores, **costs})
                     bar.update()
+    differing = Journal(folder / DIVERSITY)
+    if len(plan.seeds) > 1:
+        _see_how_seeds_differ(folder, plan, scorer, differing)
     summary = {
         **described,
-        "machine": made_on,
-        "batch_size": batch_size,
-        "rows": rows_of(plan, journal.entries, learning.entries, pipeline=described["pipeline"]),
+        "rows": rows_of(
+            plan,
+            journal.entries,
+            learning.entries,
+            differing.entries,
+            pipeline=described["pipeline"],
+        ),
     }
     with replacing(folder / SUMMARY) as temporary:
         temporary.write_text(json.dumps(summary, indent=2) + "\n")
     write_page(folder, plan, summary, journal.entries, scorer)
     return summary
+
+
+def _fitted(pipe: Any, plan: Plan, reference: Reference) -> Tensor:
+    """A clip as it will be learned; many at once would fill the memory."""
+    return fitted_reference(pipe, reference.video, num_frames=plan.num_frames, size=plan.size).video
 
 
 def _learnings(plan: Plan) -> Iterator[tuple[str, Reference, int]]:
@@ -165,6 +156,16 @@ def _missing(
         for prompt in plan.prompts
     ]
     return [key for key in keys if not journal.has(key)]
+
+
+def _see_how_seeds_differ(folder: Path, plan: Plan, scorer: Scorer, differing: Journal) -> None:
+    """Compare the videos of all seeds, as they were written: a run that goes on has no others."""
+    for method, reference, prompt in product(plan.methods, plan.references, plan.prompts):
+        key = {"method": method, "reference": reference.name, "prompt": prompt}
+        if not differing.has(key):
+            files = [folder / _file(plan, {**key, "seed": seed}) for seed in plan.seeds]
+            videos = torch.stack([read_video(file).frames for file in files]).float() / 255
+            differing.add(key, {"diversity": scorer.diversity(videos)})
 
 
 def _file(plan: Plan, key: dict[str, Any]) -> str:
@@ -240,26 +241,6 @@ def _learned(
 def _show(path: Path, video: Tensor) -> None:
     output_folder(path.parent)
     write_video(path, video, frames_per_second=FRAMES_PER_SECOND)
-
-
-def _check_plan(folder: Path, plan: dict[str, Any]) -> None:
-    """See that a folder holds no results of another plan.
-
-    A plan of which nothing was done yet, since it could not be, is nothing to go on with.
-    """
-    if not any(_holds_lines(folder / name) for name in (RESULTS, LEARNED)):
-        return
-    try:
-        before = json.loads((folder / PLAN).read_text())
-    except (FileNotFoundError, ValueError) as error:
-        raise InputError(
-            f"{folder} holds results without the plan of a comparison; give another folder"
-        ) from error
-    if before != plan:
-        other = [name for name in {**before, **plan} if before.get(name) != plan.get(name)]
-        raise InputError(
-            f"{folder} holds a comparison with other {', '.join(other)}; give another folder"
-        )
 
 
 def _holds_lines(path: Path) -> bool:

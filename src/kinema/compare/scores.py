@@ -1,8 +1,11 @@
 """How one generated video scores: by the truth on sprites, by tracks and CLIP on any clip."""
 
+import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from kinema.compare.plan import Plan, Reference
@@ -14,11 +17,14 @@ from kinema.measure import (
     Tracks,
     appearance_similarity,
     displacement_cosine,
+    dmt_motion_fidelity,
     judge,
     leak_shares,
     motion_fidelity,
+    path_diversity,
     path_error,
     path_length_ratio,
+    seed_diversity,
     temporal_consistency,
     text_similarity,
 )
@@ -55,14 +61,20 @@ class Scorer(Protocol):
             InputError: no video can be scored against it.
         """
 
-    def score(self, video: Tensor, *, reference: Reference, clip: Tensor, prompt: str) -> Scores:
+    def score(self, video: Tensor, *, reference: Reference, prompt: str) -> Scores:
         """Return the scores of one video by name; None where one does not apply.
 
         Args:
             video: (T, 3, H, W) in [0, 1].
-            reference: whose motion it was to have.
-            clip: the reference as the model sees it, (T, 3, H, W) in [0, 1].
+            reference: whose motion it was to have; it was prepared before.
             prompt: what it was to show.
+        """
+
+    def diversity(self, videos: Tensor) -> float | None:
+        """Return how far videos of one prompt and reference differ, None where that is not known.
+
+        Args:
+            videos: (S, T, 3, H, W) in [0, 1], of S seeds, 2 or more.
         """
 
 
@@ -101,7 +113,7 @@ class SpriteScorer:
     def prepare(self, reference: Reference, clip: Tensor) -> None:
         """Nothing is to be seen in a reference whose truth is known; see `Scorer`."""
 
-    def score(self, video: Tensor, *, reference: Reference, clip: Tensor, prompt: str) -> Scores:
+    def score(self, video: Tensor, *, reference: Reference, prompt: str) -> Scores:
         """Judge one video; see `Scorer`."""
         assert reference.trajectory is not None
         assert reference.description is not None
@@ -121,21 +133,29 @@ class SpriteScorer:
             "leak": leak,
         }
 
+    def diversity(self, videos: Tensor) -> float | None:
+        """Return `kinema.measure.path_diversity`: 0 where the place was copied too."""
+        return path_diversity(judge(videos).trajectory)
+
 
 @dataclass
 class TrackScorer:
     """Any videos, by tracks of points, and by CLIP where one is given.
 
     Gives `motion_fidelity`; with CLIP also `text_similarity`, `temporal_consistency` and `leak`,
-    the likeness of the video to the reference.
+    the likeness of the video to the reference; and where it is asked for, as figures are published,
+    `dmt_motion_fidelity`.
 
     Attributes:
         tracker: follows points; Lucas-Kanade is built in.
         clip: of transformers.
+        as_published: score by `kinema.measure.dmt_motion_fidelity` too; None where a track rests,
+            as it nearly always does with Lucas-Kanade.
     """
 
     tracker: Tracker = field(default_factory=LucasKanade)
     clip: ClipEmbedder | None = None
+    as_published: bool = False
     motion: str = "motion_fidelity"
     appearance: str = "text_similarity"
     _known: dict[str, tuple[Tracks, Any]] = field(default_factory=dict, repr=False)
@@ -146,6 +166,7 @@ class TrackScorer:
             "name": type(self).__name__,
             "tracker": self.tracker.identity(),
             "clip": None if self.clip is None else self.clip.identity(),
+            **({"motion_fidelity": "as published too"} if self.as_published else {}),
         }
 
     def check(self, plan: Plan) -> None:
@@ -156,17 +177,19 @@ class TrackScorer:
         seen = None if self.clip is None else self.clip.frames(clip)
         self._known[reference.name] = (self.tracker(clip, clip=reference.name), seen)
 
-    def score(self, video: Tensor, *, reference: Reference, clip: Tensor, prompt: str) -> Scores:
+    def score(self, video: Tensor, *, reference: Reference, prompt: str) -> Scores:
         """Track one video and embed it; see `Scorer`."""
-        if reference.name not in self._known:
-            self.prepare(reference, clip)
         theirs, looks = self._known[reference.name]
-        scores: Scores
-        try:
-            scores = {"motion_fidelity": motion_fidelity(self.tracker(video), theirs)}
-        except InputError:
-            # Nothing can be followed in a video without texture; its motion is not known.
-            scores = {"motion_fidelity": None}
+        scores: Scores = {"motion_fidelity": None}
+        if self.as_published:
+            scores["dmt_motion_fidelity"] = None
+        # Nothing can be followed in a video without texture; its motion is not known.
+        with suppress(InputError):
+            ours = self.tracker(video)
+            scores["motion_fidelity"] = motion_fidelity(ours, theirs)
+            if self.as_published:
+                found = dmt_motion_fidelity(ours, theirs)
+                scores["dmt_motion_fidelity"] = found if math.isfinite(found) else None
         if self.clip is not None:
             frames, text = self.clip.frames(video), self.clip.texts([prompt])[0]
             scores |= {
@@ -175,3 +198,9 @@ class TrackScorer:
                 "leak": float(appearance_similarity(frames, looks)),
             }
         return scores
+
+    def diversity(self, videos: Tensor) -> float | None:
+        """Return `kinema.measure.seed_diversity` by CLIP, None without one."""
+        if self.clip is None:
+            return None
+        return seed_diversity(torch.stack([self.clip.frames(video) for video in videos]))

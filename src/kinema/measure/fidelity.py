@@ -159,8 +159,8 @@ def dmt_motion_fidelity(generated: Tracks, reference: Tracks) -> float:
     - Whether a point is visible is not asked; `LucasKanade` leaves a point it has lost where it
       was, so with it the result is nearly always NaN.
 
-    In [-1, 1] or NaN. Yatim et al., Space-Time Diffusion Features for Zero-Shot Text-Driven Motion
-    Transfer (CVPR 2024).
+    In [-1, 1] of two tracks or more, in [-2, 0] of one, or NaN. Yatim et al., Space-Time Diffusion
+    Features for Zero-Shot Text-Driven Motion Transfer (CVPR 2024).
 
     Raises:
         InputError: the tracks are not as many, or not equally long.

@@ -37,7 +37,15 @@ def appearance_similarity(frames: Tensor, reference: Tensor) -> Tensor:
 
     Returns:
         (...), one for each video.
+
+    Raises:
+        InputError: the embeddings are of different lengths, as two models give them.
     """
+    if frames.shape[-1] != reference.shape[-1]:
+        raise InputError(
+            f"embeddings of {frames.shape[-1]} and of {reference.shape[-1]} numbers; embed video "
+            "and reference by the same model"
+        )
     return (video_embedding(frames) * video_embedding(reference)).sum(dim=-1)
 
 

@@ -29,6 +29,9 @@ NAME = "dmt"
 class DmtSettings(PeerSettings):
     """The authors' settings.
 
+    Their configuration has words besides, which are the caller's here: a negative prompt against
+    bad quality, and words for good quality before the prompts.
+
     Attributes:
         inversion_steps: of DDIM, with the clip's prompt.
         guided_steps: how many of the first sampling steps are steered.
@@ -66,8 +69,10 @@ class DmtSettings(PeerSettings):
     def over(self, num_steps: int) -> "DmtSettings":
         """The same for another number of sampling steps: the same share of them steered, and each
         by as much more or less as makes all of them reach as far."""
-        guided_steps = round(self.guided_steps * num_steps / self.sampling_steps)
-        reach = self.guided_steps / max(guided_steps, 1)
+        if not self.guided_steps:
+            return replace(self, sampling_steps=num_steps)
+        guided_steps = max(round(self.guided_steps * num_steps / self.sampling_steps), 1)
+        reach = self.guided_steps / guided_steps
         first, last = self.learning_rates
         return replace(
             self,

@@ -38,6 +38,25 @@ def layers_inside(
     ]
 
 
+def check_peft(model: nn.Module) -> None:
+    """See whether peft is there and can put its layers beside a model's own.
+
+    Raises:
+        InputError: peft is missing, or the model carries a LoRA already.
+    """
+    try:
+        from peft.tuners.tuners_utils import BaseTunerLayer
+    except ImportError as error:
+        raise InputError(
+            "MotionDirector needs peft, which is not installed; pip install 'kinema[peers]'"
+        ) from error
+    if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
+        raise InputError(
+            f"this {type(model).__name__} carries a LoRA already, which would come off with the "
+            "one to be learned; fuse it into the weights and unload it first"
+        )
+
+
 @contextmanager
 def low_rank(
     model: nn.Module, paths: Sequence[str], *, rank: int, dropout: float = 0.0
@@ -60,19 +79,11 @@ def low_rank(
     Raises:
         InputError: peft is missing, or the model carries a LoRA already.
     """
-    try:
-        from peft import LoraConfig
-        from peft.tuners.lora import LoraModel
-        from peft.tuners.tuners_utils import BaseTunerLayer, cast_adapter_dtype
-    except ImportError as error:
-        raise InputError(
-            "MotionDirector needs peft, which is not installed; pip install 'kinema[peers]'"
-        ) from error
-    if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
-        raise InputError(
-            f"this {type(model).__name__} carries a LoRA already, which would come off with the "
-            "one to be learned; fuse it into the weights and unload it first"
-        )
+    check_peft(model)
+    from peft import LoraConfig
+    from peft.tuners.lora import LoraModel
+    from peft.tuners.tuners_utils import cast_adapter_dtype
+
     config = LoraConfig(
         r=rank,
         lora_alpha=rank,

@@ -20,6 +20,17 @@ class Method(Protocol):
     def defaults(self) -> Any:
         """The published settings, a frozen dataclass; `dataclasses.replace` makes others."""
 
+    def check(self, pipe: Any, settings: Any = None) -> None:
+        """See whether a pipeline and settings will do, before any work.
+
+        Args:
+            pipe: as `learn` will have.
+            settings: as `learn` will have.
+
+        Raises:
+            InputError: they will not, or a library is missing.
+        """
+
     def learn(
         self,
         pipe: Any,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinema.errors import InputError
 from kinema.motion_inversion import (
@@ -19,13 +19,17 @@ from kinema.motion_inversion import (
 from kinema.motion_inversion import generate as generate_with_motion
 from kinema.motion_inversion.arguments import finite_number, whole_number
 from kinema.motion_inversion.generate import Prompts, Seeds, is_list, videos_asked_for
+from kinema.motion_inversion.noise import check_inversion_steps
 from kinema.motion_inversion.reference import Video
+from kinema.motion_inversion.sites import denoiser, find_sites
 from kinema.peers import control, dmt, motion_director, motion_inversion_v1, vmc
 from kinema.peers.learned import Learned, is_learned
+from kinema.peers.lora import check_peft
 from kinema.peers.method import Method, Outcome
 from kinema.peers.sampling import Sampling
-from kinema.peers.settings import PeerSettings
-from kinema.peers.task import task_of
+from kinema.peers.settings import PeerSettings, TrainedSettings
+from kinema.peers.space_time import feature_modules
+from kinema.peers.task import task_of, unet_of
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Peer:
         defaults: as published.
         from_task: how it learns.
         to_video: how it generates.
+        fits: looks at a model and refuses what it cannot work on, beyond its class.
         batches: whether it makes several videos at once; else they are made one by one.
     """
 
@@ -44,7 +49,16 @@ class Peer:
     defaults: PeerSettings
     from_task: Callable[..., Learned]
     to_video: Callable[..., Tensor]
+    fits: Callable[[nn.Module], object] = lambda unet: None
     batches: bool = True
+
+    def check(self, pipe: Any, settings: Any = None) -> None:
+        """See whether a pipeline and settings will do, as `Method` says."""
+        chosen = self.defaults if settings is None else settings
+        _check_kind(self.name, chosen, type(self.defaults))
+        self.fits(unet_of(pipe, self.name))
+        if isinstance(chosen, TrainedSettings):
+            check_inversion_steps(chosen.inversion_steps, pipe.scheduler)
 
     def learn(
         self,
@@ -60,8 +74,8 @@ class Peer:
         progress: bool = True,
     ) -> Learned:
         """Learn from one clip, as `Method` says."""
+        self.check(pipe, settings)
         chosen = self.defaults if settings is None else settings
-        _check_kind(self.name, chosen, type(self.defaults))
         task = task_of(
             pipe,
             video,
@@ -133,6 +147,13 @@ class Inversion:
     defaults: InversionSettings
     sampling: Mapping[str, Any] = field(default_factory=dict)
 
+    def check(self, pipe: Any, settings: Any = None) -> None:
+        """See whether a pipeline and settings will do, as `Method` says."""
+        chosen = self.defaults if settings is None else settings
+        _check_kind(self.name, chosen, InversionSettings)
+        find_sites(denoiser(pipe), blocks=chosen.blocks)
+        check_inversion_steps(chosen.inversion_steps, pipe.scheduler)
+
     def learn(
         self,
         pipe: Any,
@@ -147,8 +168,8 @@ class Inversion:
         progress: bool = True,
     ) -> Motion:
         """Learn from one clip, as `Method` says."""
+        self.check(pipe, settings)
         chosen = self.defaults if settings is None else settings
-        _check_kind(self.name, chosen, InversionSettings)
         return invert(
             pipe,
             video,
@@ -210,9 +231,10 @@ _METHODS: tuple[Peer | Inversion, ...] = (
         motion_director.MotionDirectorSettings(),
         motion_director.learn,
         motion_director.generate,
+        fits=check_peft,
     ),
     Peer(vmc.NAME, vmc.VmcSettings(), vmc.learn, vmc.generate),
-    Peer(dmt.NAME, dmt.DmtSettings(), dmt.learn, dmt.generate, batches=False),
+    Peer(dmt.NAME, dmt.DmtSettings(), dmt.learn, dmt.generate, fits=feature_modules, batches=False),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
 """Every method by its name: the control, ours, and the peers."""

@@ -9,7 +9,6 @@ from kinema.errors import InputError
 from kinema.motion_inversion import Origin, ddim_inversion, fitted_reference
 from kinema.motion_inversion.arguments import seed_number
 from kinema.motion_inversion.denoising import Denoiser, check_length, denoiser_of, latents_of
-from kinema.motion_inversion.noise import check_inversion_steps
 from kinema.motion_inversion.objective import training_scheduler
 from kinema.motion_inversion.origin import (
     attentions_of,
@@ -20,7 +19,7 @@ from kinema.motion_inversion.origin import (
 from kinema.motion_inversion.reference import Video
 from kinema.motion_inversion.sites import denoiser, plain_model
 from kinema.peers.learned import Learned
-from kinema.peers.settings import PeerSettings, TrainedSettings
+from kinema.peers.settings import PeerSettings
 
 if TYPE_CHECKING:
     from diffusers import DDPMScheduler
@@ -85,8 +84,6 @@ def task_of(
     seed = seed_number(seed)
     unet = unet_of(pipe, method)
     told = denoiser_of(pipe, prompt)
-    if isinstance(settings, TrainedSettings):
-        check_inversion_steps(settings.inversion_steps, pipe.scheduler)
     reference = fitted_reference(
         pipe, video, num_frames=num_frames, size=size, frames_per_second=frames_per_second
     )
