@@ -342,7 +342,7 @@ def test_what_does_not_go_together_is_refused(pipelines: dict[str, Any], tmp_pat
         learned_by("kinema", pipe, settings="default")
     many = dataclasses.replace(QUICK["vmc"], inversion_steps=2000)
     with pytest.raises(InputError, match="inversion_steps is 2000 and this model was trained at"):
-        task_on(pipe, many)  # before anything is learned
+        METHODS["vmc"].check(pipe, many)  # before anything is learned
     with pytest.raises(InputError, match="seed is None; expected a whole number"):
         video_by("dmt", pipe, learned, seed=None)
     with pytest.raises(InputError, match="the prompt is ' '; expected words"):
