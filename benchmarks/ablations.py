@@ -5,7 +5,8 @@ Experiments, each a table of its own (`--experiments` chooses):
 - `embeddings`: query-key or value embeddings alone, both, in one dimension, none;
 - `inference`: what becomes of value embeddings when they are used, from random noise and from noise
   that is half the clip's own, and while they are learned;
-- `leak`: where the look of the reference comes from: value or query-key, early or late steps;
+- `leak`: where the look of the reference comes from: value or query-key, the value of the first
+  frame or of the rest, early or late steps;
 - `ours`: forms of value embeddings, noise levels learned at, loss, blocks, learning rate, steps;
 - `bound`: the reference's own prompt and raw embeddings, the best that can be had.
 
@@ -16,7 +17,9 @@ Experiments, each a table of its own (`--experiments` chooses):
 import argparse
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import torch
@@ -27,13 +30,24 @@ from kinema.compare import (
     Plan,
     SpriteScorer,
     compare,
+    figures_of,
+    middle,
     open_prompts,
     travelling_references,
 )
-from kinema.motion_inversion import PRESETS, VALUE_MODES
+from kinema.motion_inversion import (
+    PRESETS,
+    VALUE_MODES,
+    InversionSettings,
+    fitted_reference,
+    invert,
+)
+from kinema.motion_inversion.parameters import VALUE
 from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
+from kinema.motion_prompt import moving_parts
 from kinema.peers import METHODS, Inversion, Method
 from kinema.precision import PRECISIONS
+from kinema.weights import digest_of_weights
 
 DEFAULT = PRESETS["default"]
 
@@ -43,6 +57,58 @@ def variant(sampling: Mapping[str, Any] | None = None, **settings: Any) -> Inver
     return Inversion("variant", dataclasses.replace(DEFAULT, **settings), sampling or {})
 
 
+@dataclass(frozen=True)
+class OfFrames(Inversion):
+    """Value embeddings of the first frame alone, or of all others; the rest of them is 0.
+
+    Attributes:
+        first: which of the two.
+    """
+
+    first: bool = True
+
+    def generate(self, pipe: Any, prompt: Any, learned: Any, **given: Any) -> Any:
+        """Show a prompt, with a part of the motion."""
+        of_first = torch.arange(learned.num_frames) == 0
+        kept = (of_first if self.first else ~of_first).float()[:, None]
+        tensors = {
+            name: tensor * kept if name.startswith(VALUE) else tensor
+            for name, tensor in learned.tensors.items()
+        }
+        part = dataclasses.replace(learned, tensors=tensors)
+        return super().generate(pipe, prompt, part, **given)
+
+
+@dataclass(frozen=True)
+class Attending:
+    """Motion inversion whose loss counts where a motion prompt says that the clip moves.
+
+    Attributes:
+        inner: how it learns otherwise, and generates.
+    """
+
+    inner: Inversion
+
+    @property
+    def defaults(self) -> InversionSettings:
+        """Those of the inner method."""
+        return self.inner.defaults
+
+    def check(self, pipe: Any, settings: Any = None) -> None:
+        """As the inner method."""
+        self.inner.check(pipe, settings)
+
+    def learn(self, pipe: Any, video: Any, *, settings: Any = None, **given: Any) -> Any:
+        """Learn from one clip, with its attention map."""
+        clip = fitted_reference(pipe, video).video
+        chosen = settings or self.defaults
+        return invert(pipe, video, attention=moving_parts(clip), settings=chosen, **given)
+
+    def generate(self, pipe: Any, prompt: Any, learned: Any, **given: Any) -> Any:
+        """As the inner method."""
+        return self.inner.generate(pipe, prompt, learned, **given)
+
+
 EXPERIMENTS: dict[str, dict[str, Method]] = {
     "embeddings": {
         "none": METHODS["none"],
@@ -50,6 +116,7 @@ EXPERIMENTS: dict[str, dict[str, Method]] = {
         "query-key alone": variant(value="none"),
         "value alone": variant(query_key=False),
         "one-dimensional value": variant(value="coarse", coarse_factor=8),
+        "one-dimensional value alone": variant(query_key=False, value="coarse", coarse_factor=8),
         "two-dimensional query-key": variant(query_key_grid=True),
         "two-dimensional query-key alone": variant(query_key_grid=True, value="none"),
         "dimensions exchanged": variant(query_key_grid=True, value="coarse", coarse_factor=8),
@@ -69,6 +136,8 @@ EXPERIMENTS: dict[str, dict[str, Method]] = {
         "raw": variant({"value": "raw"}),
         "raw, no query-key": variant({"value": "raw", "query_key": 0.0}),
         "raw, no value": variant({"value": "raw", "value_strength": 0.0}),
+        "raw, frame 1 alone": OfFrames("variant", DEFAULT, {"value": "raw"}, first=True),
+        "raw, without frame 1": OfFrames("variant", DEFAULT, {"value": "raw"}, first=False),
         "raw, first half": variant({"value": "raw", "window": (0.0, 0.5)}),
         "raw, second half": variant({"value": "raw", "window": (0.5, 1.0)}),
     },
@@ -83,6 +152,7 @@ EXPERIMENTS: dict[str, dict[str, Method]] = {
         "noise power 30": variant(noise_power=30.0),
         "debiased loss": variant(objective="debiased"),
         "residual loss": variant(objective="residual"),
+        "loss where it moves": Attending(variant()),
         "all blocks": variant(blocks="all"),
         "half the rate": variant(learning_rate=DEFAULT.learning_rate / 2),
         "twice the rate": variant(learning_rate=DEFAULT.learning_rate * 2),
@@ -106,19 +176,22 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument(
+        "--learning-steps", type=int, help="of every variant, to try the script (each its own)"
+    )
     parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of sampling")
     parser.add_argument("--batch-size", type=int, default=1, help="videos at once, for a GPU")
     arguments = parser.parse_args()
     if arguments.variants:
-        known = {variant for variants in EXPERIMENTS.values() for variant in variants}
+        known = {variant for variants in EXPERIMENTS.values() for variant in variants} | {BOUND}
         unknown = sorted(set(arguments.variants) - known)
         if unknown:
             parser.error(f"there are no variants {', '.join(unknown)}; see EXPERIMENTS")
         arguments.experiments = [
             name
             for name in arguments.experiments
-            if set(EXPERIMENTS.get(name, {})) & set(arguments.variants)
+            if {*EXPERIMENTS.get(name, [BOUND])} & {*arguments.variants}
         ]
 
     # In float32 on a GPU too, so that figures are those of a CPU.
@@ -130,7 +203,17 @@ def main() -> None:
         rows += [{"experiment": name, **row} for row in found]
         print(f"\n{name}\n{table(found)}")
     if arguments.json:
-        write_report(arguments.json, device=pipe.device, rows=rows)
+        write_report(
+            arguments.json,
+            device=pipe.device,
+            settings={
+                name: value
+                for name, value in vars(arguments).items()
+                if name not in ("output", "json")
+            },
+            weights=digest_of_weights(pipe.components),
+            rows=rows,
+        )
 
 
 def _experiment(pipe: Any, name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -142,12 +225,24 @@ def _experiment(pipe: Any, name: str, arguments: argparse.Namespace) -> list[dic
         seeds=range(arguments.seeds),
         methods=chosen,
         variants=variants,
+        settings=_shortened(variants, arguments.learning_steps),
         num_steps=arguments.steps,
         guidance=arguments.guidance,
         precision=arguments.precision,
     )
     folder = arguments.output / name
     return _compared(pipe, plan, folder, arguments)
+
+
+def _shortened(variants: Mapping[str, Method], num_steps: int | None) -> dict[str, Any]:
+    """The settings of the variants of ours, to learn in fewer steps."""
+    if num_steps is None:
+        return {}
+    return {
+        name: dataclasses.replace(method.defaults, num_steps=num_steps)
+        for name, method in variants.items()
+        if isinstance(method.defaults, InversionSettings)
+    }
 
 
 def _compared(
@@ -169,12 +264,14 @@ def _bound(pipe: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Give every motion back to its own prompt."""
     rows = []
     for reference in travelling_references(arguments.references):
+        variants = {"own prompt, raw": variant({"value": "raw"})}
         plan = Plan(
             references=[reference],
             prompts=[reference.prompt],
             seeds=range(arguments.seeds),
-            methods=["own prompt, raw"],
-            variants={"own prompt, raw": variant({"value": "raw"})},
+            methods=list(variants),
+            variants=variants,
+            settings=_shortened(variants, arguments.learning_steps),
             num_steps=arguments.steps,
             guidance=arguments.guidance,
             precision=arguments.precision,
@@ -182,7 +279,19 @@ def _bound(pipe: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
         folder = arguments.output / BOUND / reference.name
         (row,) = _compared(pipe, plan, folder, arguments)
         rows.append({**row, "method": f"own prompt, {reference.name}"})
-    return rows
+    return [_over_references(rows), *rows]
+
+
+def _over_references(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The mean over references, and its spread over them."""
+    whole = {**rows[0], "method": "own prompts", "num_videos": sum(r["num_videos"] for r in rows)}
+    for name in figures_of(rows):
+        found = [middle(row[name]) for row in rows if row[name] is not None]
+        spread = stdev(found) if len(found) > 1 else 0.0
+        whole[name] = {"mean": fmean(found), "spread": spread} if found else None
+    for name in ("peak_bytes", "parameters", "file_bytes"):
+        whole[name] = max(row[name] for row in rows)
+    return whole
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def time_steps(recipe: Recipe, *, num_steps: int, device: str) -> dict[str, list
         for name, take in takers.items():
             began = time.perf_counter()
             take()
-            if device == "cuda":
+            if torch.device(device).type == "cuda":
                 torch.cuda.synchronize()
             # The first two are warm-up.
             if i >= 2:

@@ -92,7 +92,7 @@ def _rows(pipe: Any, motion: kinema.Motion, arguments: argparse.Namespace) -> li
             if repeat:
                 costs[name].append(cost)
     seconds = {name: median(cost.seconds for cost in each) for name, each in costs.items()}
-    peak = {name: peak_bytes(run) for name, run in contestants.items()}
+    peak = {name: peak_bytes(run, pipe.device) for name, run in contestants.items()}
     return [
         {
             "frames": motion.num_frames,

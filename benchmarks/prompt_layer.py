@@ -130,10 +130,10 @@ def alternate(
     }
 
 
-def peak_bytes(run: Callable[[], object]) -> int:
+def peak_bytes(run: Callable[[], object], device: str | torch.device) -> int:
     """The most memory that was allocated at a time while `run` ran, beyond what was before."""
     run()
-    if torch.cuda.is_available():
+    if torch.device(device).type == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -167,7 +167,7 @@ def compared(
         found = alternate(runs, repeats=settings.repeats, clock=clock)
         if memory:
             for name, run in runs.items():
-                with_outputs = peak_bytes(run)
+                with_outputs = peak_bytes(run, settings.device)
                 found[name]["peak_mib"] = with_outputs / 2**20
                 found[name]["extra_mib"] = (with_outputs - work.outputs_bytes()) / 2**20
         report[kind.__name__.replace("_", " ")] = found
@@ -216,6 +216,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     parser.add_argument("--plot", type=Path, help="draw how the cost grows")
     settings = parser.parse_args()
+    if settings.clock == "cpu" and settings.threads > 1:
+        parser.error("--clock cpu sees one thread; give --threads 1")
     torch.set_num_threads(settings.threads)
     warnings.filterwarnings("ignore", message=".*[Pp]rofiler.*")
 

@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--sampling-steps", type=int, default=10)
-    parser.add_argument("--dtype", choices=("float16", "bfloat16"), default="bfloat16")
+    parser.add_argument("--dtype", choices=("float16", "bfloat16"), default="float16")
     parser.add_argument("--learning-only", action="store_true", help="leave out making videos")
     parser.add_argument("--divide", type=int, default=1, help="widths by this, to try the script")
     parser.add_argument("--json", type=Path)

@@ -31,16 +31,13 @@ SMALL: dict[str, tuple[str, ...]] = {
     "generation": ("--repeats", "2", "--growth"),
     "inversion": ("--repeats", "2", "--steps-only"),
     "transfer": (
-        *_FEW,
-        *_LITTLE,
-        "--pipelines",
-        "sprites-animatediff",
-        "--methods",
-        "none",
-        "kinema",
-        "vmc",
+        *("--references", "1", "--prompts", "1", *_LITTLE),
+        *("--pipelines", "sprites-animatediff", "--learning-steps", "15"),
     ),
-    "ablations": (*_FEW, *_LITTLE, "--experiments", "inference", "--variants", "debiased", "raw"),
+    "ablations": (
+        *(*_FEW, *_LITTLE, "--learning-steps", "30"),
+        *("--variants", "both", "raw", "raw, no value", "coarse value", "bound"),
+    ),
     "arithmetic": (
         *("--pipelines", "sprites-animatediff", "--pairs", "1", "--prompts", "1"),
         *(*_LITTLE, "--values", "centred"),
@@ -49,7 +46,18 @@ SMALL: dict[str, tuple[str, ...]] = {
         *("--references", "1", "--prompts", "1", "--seeds", "1", "--clips", "40"),
         *("--learning-steps", "5", "--steps", "6"),
     ),
-    "real_size": ("--divide", "8", "--frames", "4", "--repeats", "1", "--sampling-steps", "1"),
+    "real_size": (
+        "--divide",
+        "8",
+        "--frames",
+        "4",
+        "--repeats",
+        "1",
+        "--sampling-steps",
+        "1",
+        "--dtype",
+        "bfloat16",
+    ),
 }
 if torch.cuda.is_available():
     SMALL["prompt_bandwidth"] = ("--dtypes", "float32")

@@ -10,6 +10,7 @@ the figures. Killed, the same command goes on.
 """
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=25, help="of every method's sampling")
+    parser.add_argument(
+        "--learning-steps", type=int, help="of every method, to try the script (each its own)"
+    )
     parser.add_argument("--guidance", type=float, default=3.0, help="of every method's sampling")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of sampling")
     parser.add_argument("--batch-size", type=int, default=1, help="videos at once, for a GPU")
@@ -49,6 +53,7 @@ def main() -> None:
         prompts=open_prompts(arguments.prompts),
         seeds=range(arguments.seeds),
         methods=arguments.methods,
+        settings=_shortened(arguments.learning_steps),
         num_steps=arguments.steps,
         guidance=arguments.guidance,
         precision=arguments.precision,
@@ -70,7 +75,30 @@ def main() -> None:
         print(f"\n{name}\n{table(summaries[-1]['rows'])}")
     if arguments.json:
         rows = [row for summary in summaries for row in summary["rows"]]
-        write_report(arguments.json, device=pipe.device, plan=plan.as_dict(), rows=rows)
+        write_report(
+            arguments.json,
+            device=pipe.device,
+            plan=plan.as_dict(),
+            weights={summary["pipeline"]: summary["weights"] for summary in summaries},
+            rows=rows,
+        )
+
+
+def _shortened(num_steps: int | None) -> dict[str, Any]:
+    """The settings of every method, to learn and to invert the clip in fewer steps."""
+    if num_steps is None:
+        return {}
+    return {
+        name: dataclasses.replace(
+            method.defaults,
+            **{
+                each: min(num_steps, getattr(method.defaults, each))
+                for each in ("num_steps", "inversion_steps")
+                if hasattr(method.defaults, each)
+            },
+        )
+        for name, method in METHODS.items()
+    }
 
 
 if __name__ == "__main__":

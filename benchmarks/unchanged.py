@@ -24,7 +24,7 @@ from unittest import mock
 
 import torch
 from ablations import variant
-from report import write_report
+from report import BEGUN_AT, write_report
 
 from kinema.compare import Plan, SpriteScorer, compare, open_prompts, travelling_references
 from kinema.motion_inversion import PRESETS
@@ -47,7 +47,13 @@ SCORES = ("displacement_cosine", "path_error", "appearance", "leak")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder; goes on there")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="folder, in which each commit has its own and goes on",
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--pipeline", choices=EMBEDDED, default=EMBEDDED[1])
     parser.add_argument("--seeds", type=int, default=2, help="of runs, and of videos")
@@ -57,6 +63,8 @@ def main() -> None:
     parser.add_argument("--learning-steps", type=int, default=40)
     parser.add_argument("--steps", type=int, default=12, help="of sampling")
     arguments = parser.parse_args()
+    # What another commit made says nothing of this one.
+    arguments.output /= BEGUN_AT or "no commit"
 
     trained = _recognition(arguments)
     compared = _transfer(arguments)

@@ -87,6 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Learn and save; what a broken run has learned lies in a checkpoint beside the output."""
     from kinema.files import output_folder
     from kinema.motion_inversion import InversionInterrupted, invert
+    from kinema.motion_prompt import moving_parts
 
     output: Path = arguments.output
     if output.suffix != ".safetensors":
@@ -126,7 +127,7 @@ def run(arguments: argparse.Namespace) -> None:
             settings=settings,
             num_frames=arguments.frames,
             size=arguments.size,
-            attention=_attention(arguments, pipe) if arguments.attend else None,
+            attention=moving_parts(_reference(arguments, pipe)) if arguments.attend else None,
             resume_from=checkpoint if checkpoint.exists() else None,
             checkpoint=checkpoint,
         )
@@ -211,19 +212,3 @@ def _reference(arguments: argparse.Namespace, pipe: Any) -> Any:
     return fitted_reference(
         pipe, arguments.video, num_frames=arguments.frames, size=arguments.size
     ).video
-
-
-def _attention(arguments: argparse.Namespace, pipe: Any) -> Any:
-    """A motion prompt's attention map of the fitted clip, `(T-1, H, W)`, 0 where nothing moves.
-
-    The learnable sigmoid answers to brightening alone and has its say at rest too; a sprite that
-    is darker than its ground moves as well, so the map is SigmE's of both signs.
-    """
-    import torch
-
-    from kinema.motion_prompt import MotionPrompt, SigmE
-
-    clip = _reference(arguments, pipe)[None]
-    prompt = MotionPrompt(mean=(0.0,) * 3, std=(1.0,) * 3, normalisation=SigmE(signed=True))
-    with torch.no_grad():
-        return prompt(clip).attention[0].abs()

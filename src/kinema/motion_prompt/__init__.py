@@ -12,6 +12,7 @@ from kinema.motion_prompt.front_ends import FrameDifference, FrontEnd, PlainFram
 from kinema.motion_prompt.fused_uint8 import prompt_uint8
 from kinema.motion_prompt.layer import MotionPrompt, MotionPromptOutput
 from kinema.motion_prompt.layout import from_canonical, to_canonical
+from kinema.motion_prompt.moving_parts import moving_parts
 from kinema.motion_prompt.normalisation import (
     AsinhE,
     AxMin,
@@ -72,6 +73,7 @@ __all__ = [
     "grey_short_term",
     "learnable_sigmoid",
     "maxexp",
+    "moving_parts",
     "parameter_groups",
     "prompt_uint8",
     "represent",
