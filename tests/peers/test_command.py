@@ -59,6 +59,10 @@ def test_what_a_peer_does_not_know_is_refused(
         (("--method", "lora"), "the method is 'lora'; expected one of none, kinema, mot"),
         (("--method", "vmc", "--blocks", "all"), "vmc has no setting blocks; it has sampling_ste"),
         (("--method", "vmc", "--settings", "paper"), "--settings are for kinema's own method"),
+        (
+            ("--method", "vmc", "--compile"),
+            "--attend, --compile and --settings are for kinema's own method",
+        ),
         (("--method", "vmc", "--num-steps", 0), "num_steps is 0; expected 1 or more"),
     ):
         assert _invert(clip, path, *options) == 2

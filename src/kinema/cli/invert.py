@@ -55,6 +55,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     command.add_argument("--seed", type=int, default=0)
     command.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the model's frozen layers: minutes at first, quicker later",
+    )
+    command.add_argument(
         "--half", action="store_true", help="write float16: half as large, the same to the eye"
     )
     command.add_argument(
@@ -145,10 +150,10 @@ def _run_peer(arguments: argparse.Namespace) -> None:
     from kinema.peers import Inversion, method_named
 
     method, output = method_named(arguments.method), arguments.output
-    if arguments.attend or arguments.settings != "default":
+    if arguments.attend or arguments.compile or arguments.settings != "default":
         raise InputError(
-            f"--attend and --settings are for kinema's own method, not for {arguments.method}; "
-            "leave them out"
+            "--attend, --compile and --settings are for kinema's own method, not for "
+            f"{arguments.method}; leave them out"
         )
     given = _given(arguments)
     fields = [field.name for field in dataclasses.fields(method.defaults)]
@@ -195,7 +200,8 @@ def _save(learned: Any, arguments: argparse.Namespace, pipe: Any) -> None:
 def _settings(arguments: argparse.Namespace) -> Any:
     from kinema.motion_inversion.settings import settings_of
 
-    return dataclasses.replace(settings_of(arguments.settings), **_given(arguments))
+    chosen = settings_of(arguments.settings)
+    return dataclasses.replace(chosen, compile_layers=arguments.compile, **_given(arguments))
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from kinema.errors import InputError
 from kinema.motion_inversion.attachment import Attachment
 from kinema.motion_inversion.checkpoint import Progress
+from kinema.motion_inversion.compiled import compiled_layers
 from kinema.motion_inversion.denoising import Denoiser
 from kinema.motion_inversion.frozen import frozen
 from kinema.motion_inversion.motion import Motion
@@ -91,7 +92,8 @@ class Learner:
             # A GPU's memory is what runs out first; a CPU has that of the whole machine.
             again = self.latents.device.type != "cpu"
         usage = Usage(value=self.settings.training_value)
-        with frozen(plain_model(model)), recomputing(model, on=again):
+        compiling = compiled_layers(model, on=self.settings.compile_layers)
+        with frozen(plain_model(model)), compiling, recomputing(model, on=again):
             self.attachment = Attachment(model, self.progress.tensors, self.sites, usage)
             try:
                 yield

@@ -42,6 +42,8 @@ class InversionSettings:
             models that are loaded in it.
         gradient_checkpointing: compute layers again in the backward pass and keep less in memory:
             at ZeroScope's size 7 GB in place of 37, for a third more time. None: on a GPU.
+        compile_layers: compile the frozen layers without temporal attention (torch.compile): the
+            first steps take minutes, later ones are quicker. Equal within rounding.
         patience: stop when the mean loss of so many steps is no better than that of as many
             before; None to go on to the end.
         min_improvement: how much better it has to be, as a share of it.
@@ -68,6 +70,7 @@ class InversionSettings:
     noise_power: float = 10.0
     precision: str = "model"
     gradient_checkpointing: bool | None = None
+    compile_layers: bool = False
     patience: int | None = None
     min_improvement: float = 0.01
     inversion_steps: int = 50
@@ -96,7 +99,10 @@ class InversionSettings:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return {**dataclasses.asdict(self), "noise_levels": list(self.noise_levels)}
+        values = {**dataclasses.asdict(self), "noise_levels": list(self.noise_levels)}
+        if not self.compile_layers:  # settings of before say nothing of it
+            del values["compile_layers"]
+        return values
 
     def _check(self, name: str, expected: str, fine: bool) -> None:
         if not fine:
