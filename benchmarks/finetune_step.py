@@ -1,7 +1,8 @@
 """What a motion prompt costs in a training step, and how long a step waits for its clips.
 
-TimeSformer-B by default, as in the published setting. Steps with and without the prompt take turns,
-so that what else the machine does falls on both. Then a real run with readers of its own says what
+TimeSformer-B by default, as in the published setting. Steps on plain frames (the limit), with the
+prompt, and with the published layer in its place take turns, so that what else the machine does
+falls on all. Then the batch grows. At last a real run with readers of its own says what
 share of its steps was spent waiting for data; its first step, in which the readers start, is left
 out.
 """
@@ -13,11 +14,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from growth import draw_growth, print_growth
+from prompt_layer import Published
 from report import write_report
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinema.lines import read_lines
 from kinema.motion_prompt import MotionPromptClassifier, from_canonical
@@ -49,6 +53,8 @@ def main() -> None:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--data", type=Path, help="folder of train/CLASS/VIDEO, else sprites")
+    parser.add_argument("--growth", type=int, nargs="*", help="other batches (twice)")
+    parser.add_argument("--plot", type=Path, help="draw how a step grows with the batch")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
 
@@ -61,14 +67,26 @@ def main() -> None:
         num_workers=arguments.workers,
         backbone_sizes={name: value for name, value in sizes.items() if value},
     )
-    seconds = time_steps(recipe, num_steps=arguments.steps, device=arguments.device)
-    plain, prompted, alone = (median(seconds[key]) for key in ("plain", "prompted", "alone"))
+    batch = arguments.batch
+    growth: dict[str, dict[int, dict[str, float]]] = {"batch": {}}
+    others = [2 * batch] if arguments.growth is None else arguments.growth
+    for size in (batch, *others):
+        timed = time_steps(
+            replace(recipe, batch_size=size), num_steps=arguments.steps, device=arguments.device
+        )
+        growth["batch"][size] = {name: median(each) for name, each in timed.items()}
+        if size == batch:
+            seconds = timed
+    plain, prompted, published, alone = (
+        growth["batch"][batch][key] for key in ("plain", "prompted", "published", "alone")
+    )
     waited = share_waiting(
         recipe, data=arguments.data, num_steps=arguments.steps, device=arguments.device
     )
     rows = {
         "step on plain frames, s": plain,
         "step with a motion prompt, s": prompted,
+        "step with the published layer, s": published,
         "motion prompt alone, forward and backward, s": alone,
         "share of the step that is the prompt": alone / prompted,
         "step longer by": prompted / plain - 1,
@@ -77,12 +95,16 @@ def main() -> None:
     for name, value in rows.items():
         shown = f"{value:.4f}" if name.endswith(", s") else f"{value:.2%}"
         print(f"{name:48} {shown:>10}")
+    print_growth(growth, unit="s a step")
+    if arguments.plot:
+        draw_growth(growth, arguments.plot, unit="s a step")
     if arguments.json:
         write_report(
             arguments.json,
             device=arguments.device,
             recipe=recipe.as_dict(),
             seconds=seconds,
+            growth=growth,
             **rows,
         )
 
@@ -97,9 +119,11 @@ def time_steps(recipe: Recipe, *, num_steps: int, device: str) -> dict[str, list
         made = new_model(replace(recipe, front_end=front_end), num_classes=NUM_CLASSES)
         model = made.to(device)
         laid_out = from_canonical(clip.to(device), model.prompt.layout)
-        takers[name] = _step(model, laid_out, labels, bf16=recipe.precision == "bf16")
+        bf16 = recipe.precision == "bf16"
+        takers[name] = _step(model, laid_out, labels, bf16=bf16)
         if name == "prompted":
             takers["alone"] = _prompt_alone(model, laid_out)
+    takers["published"] = _step(AsPublished(model).to(device), clip.to(device), labels, bf16=bf16)
     seconds: dict[str, list[float]] = {name: [] for name in takers}
     for i in range(num_steps + 2):
         for name, take in takers.items():
@@ -113,9 +137,21 @@ def time_steps(recipe: Recipe, *, num_steps: int, device: str) -> dict[str, list
     return seconds
 
 
-def _step(
-    model: MotionPromptClassifier, clip: Tensor, labels: Tensor, *, bf16: bool
-) -> Callable[[], Any]:
+class AsPublished(nn.Module):
+    """The same classifier behind the published layer, whose loss has the variation too."""
+
+    def __init__(self, model: MotionPromptClassifier) -> None:
+        super().__init__()
+        self.layer, self.backbone = Published(), model.backbone
+
+    def forward(self, clip: Tensor, *, labels: Tensor) -> Any:
+        """A clip `(B, T, C, H, W)` and its labels to what has a loss."""
+        video, variation = self.layer(clip.transpose(1, 2))
+        logits = self.backbone(video.transpose(1, 2)).logits
+        return SimpleNamespace(loss=nn.functional.cross_entropy(logits, labels) + variation)
+
+
+def _step(model: nn.Module, clip: Tensor, labels: Tensor, *, bf16: bool) -> Callable[[], Any]:
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
 
     def take() -> None:

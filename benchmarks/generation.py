@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from growth import draw_growth
 from prompt_layer import peak_bytes
 from report import write_report
 
@@ -53,7 +54,10 @@ def main() -> None:
             f"{row['peak_bytes'] / 1e6:9.0f}{row['memory_ratio']:12.3f}"
         )
     if arguments.plot:
-        _plot(rows, arguments.plot)
+        growth: dict[int, dict[str, float]] = {}
+        for row in rows:
+            growth.setdefault(row["frames"], {})[row["what"]] = row["seconds"]
+        draw_growth({"frames": growth}, arguments.plot, unit="seconds")
     if arguments.json:
         write_report(
             arguments.json,
@@ -106,21 +110,6 @@ def _rows(pipe: Any, motion: kinema.Motion, arguments: argparse.Namespace) -> li
         }
         for name in contestants
     ]
-
-
-def _plot(rows: list[dict[str, Any]], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 3.5), layout="constrained")
-    axes = figure.subplots()
-    for name in (WITHOUT, WITH, BOTH):
-        mine = [row for row in rows if row["what"] == name]
-        axes.plot(
-            [row["frames"] for row in mine], [row["seconds"] for row in mine], "o-", label=name
-        )
-    axes.set(xlabel="frames", ylabel="seconds", ylim=(0, None))
-    axes.legend()
-    figure.savefig(path, dpi=150)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ A step of each takes turns with the least there is, the model's own forward pass
 Then each learns in full, and its fidelity is measured: how far a new prompt, from new noise, goes
 the reference's way (displacement cosine, by the exact judge), after how many seconds of learning.
 Published settings compute layers again and ours on a CPU keep them, which costs memory and saves
-time, so the published ones are measured both ways.
+time, so the published ones are measured both ways. Then the clip grows longer.
 
     python benchmarks/inversion.py --json inversion.json
     python benchmarks/inversion.py --model sprites-animatediff --steps-only
@@ -19,7 +19,9 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 import torch
+from growth import draw_growth, print_growth
 from report import write_report
+from torch import Tensor
 
 import kinema
 from kinema.compare import SpriteScorer, measured, open_prompts, travelling_references
@@ -34,6 +36,7 @@ from kinema.motion_inversion.denoising import denoiser_of, latents_of
 from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
 
 LIMIT = "the model alone"
+UNIT = "ms a step"
 SETTINGS = {
     "paper": PRESETS["paper"],
     "paper, layers kept": dataclasses.replace(PRESETS["paper"], gradient_checkpointing=False),
@@ -52,15 +55,19 @@ def main() -> None:
     parser.add_argument("--sampling-steps", type=int, default=25)
     parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--looks", type=int, default=4, help="at the fidelity while it learns")
+    parser.add_argument("--growth", type=int, nargs="*", default=[8, 24], help="other lengths")
+    parser.add_argument("--plot", type=Path, help="draw how a step grows with frames")
     parser.add_argument("--steps-only", action="store_true", help="leave out the fidelity")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
 
     pipe = load_pipeline(arguments.model, adapter=arguments.adapter)
     pipe.set_progress_bar_config(disable=True)
+    reference = travelling_references(1)[0]
+    clip = fitted_reference(pipe, reference.video).video
     report: dict[str, Any] = {
         "model": arguments.model,
-        "steps": _steps(pipe, arguments),
+        "steps": _steps(pipe, clip, reference.prompt, arguments),
     }
     print(f"{'what':<28}{'ms a step':>10}{'of the model':>14}{'peak MB':>9}{'numbers':>11}")
     for row in report["steps"]:
@@ -68,17 +75,38 @@ def main() -> None:
             f"{row['what']:<28}{1e3 * row['seconds']:10.1f}{row['ratio']:14.2f}"
             f"{row['peak_bytes'] / 1e6:9.0f}{row['numbers']:11,}"
         )
+    by_frames = {len(clip): report["steps"]}
+    for length in arguments.growth:
+        longer = resampled(clip, length)
+        by_frames[length] = _steps(pipe, longer, reference.prompt, arguments)
+    growth = {
+        "frames": {
+            length: {row["what"]: 1e3 * row["seconds"] for row in rows}
+            for length, rows in sorted(by_frames.items())
+        }
+    }
+    report["growth"] = growth
+    print_growth(growth, unit=UNIT)
+    if arguments.plot:
+        draw_growth(growth, arguments.plot, unit=UNIT)
     if not arguments.steps_only and arguments.model in EMBEDDED:
         report["fidelity"] = _fidelity(pipe, arguments)
     if arguments.json:
         write_report(arguments.json, device=pipe.device, **report)
 
 
-def _steps(pipe: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Time steps of each preset and forward passes of the model, in turn."""
-    reference = travelling_references(1)[0]
-    latents = latents_of(pipe, fitted_reference(pipe, reference.video).video)
-    denoiser = denoiser_of(pipe, reference.prompt)
+def resampled(clip: Tensor, num_frames: int) -> Tensor:
+    """Return a clip (T, 3, H, W) in another number of frames."""
+    places = torch.linspace(0, len(clip) - 1, num_frames).round().long()
+    return clip[places]
+
+
+def _steps(
+    pipe: Any, clip: Tensor, prompt: str, arguments: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Time steps of each preset on a clip, and forward passes of the model on it, in turn."""
+    latents = latents_of(pipe, clip)
+    denoiser = denoiser_of(pipe, prompt)
     limits = {name: f"{LIMIT}, batch {SETTINGS[name].batch_size}" for name in arguments.presets}
     sizes = {limit: SETTINGS[name].batch_size for name, limit in limits.items()}
     seconds: dict[str, list[float]] = {name: [] for name in (*sizes, *arguments.presets)}
@@ -101,8 +129,9 @@ def _steps(pipe: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
             with measured(pipe.device) as cost:
                 motion = kinema.invert(
                     pipe,
-                    reference.video,
-                    prompt=reference.prompt,
+                    clip,
+                    prompt=prompt,
+                    num_frames=len(clip),
                     settings=dataclasses.replace(SETTINGS[name], num_steps=2, inversion_steps=0),
                     callback=note,
                     progress=False,

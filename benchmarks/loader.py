@@ -4,7 +4,8 @@ Both give batches of training clips: frames spread over the video, shorter side 
 one random crop and mirror for all frames, normalised. "plain" is what one writes first: decode
 the whole video in this process, then convert, resize, crop and normalise the chosen frames one by
 one. The two take turns within a run, and the loader's workers are started before the clock.
-Without --data the videos are rendered sprites.
+The limit is decoding alone in one thread: the chosen frames, as they are. Then a clip has
+more frames. Without --data the videos are rendered sprites.
 
     python benchmarks/loader.py --data ut-interaction --json loader.json
 """
@@ -20,15 +21,17 @@ from pathlib import Path
 
 import av
 import torch
+from growth import draw_growth, print_growth
 from report import write_report
 from torch import Tensor
 from torch.nn import functional as F
 
 from kinema.datasets import ClipList, VideoDataset, folder, loader, ut_interaction
 from kinema.sprites import render, sample_scenes
-from kinema.video import write_video
+from kinema.video import read_video, write_video
 
 MEAN, STD = 0.45, 0.225
+PLAIN, OURS, LIMIT = "plain PyAV, one thread", "kinema loader", "decoding alone, one thread"
 
 
 def plain_clip(path: Path, *, num_frames: int, size: int) -> Tensor:
@@ -90,6 +93,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--clips", type=int, help="use at most as many clips")
     parser.add_argument("--video-frames", type=int, default=120, help="of a rendered video")
+    parser.add_argument("--growth", type=int, nargs="*", default=[4, 32], help="other lengths")
+    parser.add_argument("--plot", type=Path, help="draw how the rate falls with frames")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     settings = parser.parse_args()
     torch.set_num_threads(1)
@@ -112,7 +117,10 @@ def main() -> None:
         # Every class keeps its share when there are to be fewer.
         step = max(1, len(clips) // (settings.clips or len(clips)))
         clips = clips.subset(list(range(0, len(clips), step))[: settings.clips])
-        figures = compare(clips, settings)
+        figures = compare(clips, settings, num_frames=settings.frames)
+        by_frames = {settings.frames: figures}
+        for length in settings.growth:
+            by_frames[length] = compare(clips, settings, num_frames=length)
 
     print(
         f"clips a second: {len(clips)} clips of {clips.name}, {settings.frames} frames at "
@@ -121,22 +129,34 @@ def main() -> None:
     print(f"{'':28}{'median':>9}{'least':>9}{'most':>9}")
     for name, found in figures.items():
         print(f"{name:28}{found['median']:9.1f}{found['least']:9.1f}{found['most']:9.1f}")
-    ratio = figures["kinema loader"]["median"] / figures["plain PyAV, one thread"]["median"]
+    ratio = figures[OURS]["median"] / figures[PLAIN]["median"]
     print(f"kinema is {ratio:.2f} times as fast")
+    growth = {
+        "frames": {
+            length: {name: found["median"] for name, found in rates.items()}
+            for length, rates in sorted(by_frames.items())
+        }
+    }
+    print_growth(growth, unit="clips a second")
+    if settings.plot:
+        draw_growth(growth, settings.plot, unit="clips a second")
     if settings.json:
         write_report(
             settings.json,
             cores=os.cpu_count(),
             clips=f"{len(clips)} of {clips.name}" if settings.data else "rendered sprites",
             clips_per_second=figures,
+            growth=growth,
         )
 
 
-def compare(clips: ClipList, settings: argparse.Namespace) -> dict[str, dict[str, float]]:
+def compare(
+    clips: ClipList, settings: argparse.Namespace, *, num_frames: int
+) -> dict[str, dict[str, float]]:
     """Time an epoch of each in turn, `repeats` times; the first of each is not counted."""
     dataset = VideoDataset(
         clips,
-        num_frames=settings.frames,
+        num_frames=num_frames,
         frame_stride=None,
         size=settings.size,
         mean=(MEAN,) * 3,
@@ -146,7 +166,7 @@ def compare(clips: ClipList, settings: argparse.Namespace) -> dict[str, dict[str
     batches = loader(
         dataset, batch_size=settings.batch_size, num_workers=settings.workers, shuffle=True
     )
-    found: dict[str, list[float]] = {"plain PyAV, one thread": [], "kinema loader": []}
+    found: dict[str, list[float]] = {PLAIN: [], OURS: [], LIMIT: []}
     for epoch in range(settings.repeats + 1):
         dataset.set_epoch(epoch)
         start = time.perf_counter()
@@ -154,7 +174,7 @@ def compare(clips: ClipList, settings: argparse.Namespace) -> dict[str, dict[str
             len(batch)
             for batch in plain_batches(
                 clips,
-                num_frames=settings.frames,
+                num_frames=num_frames,
                 size=settings.size,
                 batch_size=settings.batch_size,
             )
@@ -162,9 +182,13 @@ def compare(clips: ClipList, settings: argparse.Namespace) -> dict[str, dict[str
         middle = time.perf_counter()
         num_ours = sum(len(batch["labels"]) for batch in batches)
         end = time.perf_counter()
+        for clip in clips.clips:
+            read_video(clip.path, num_frames=num_frames, start=clip.start, end=clip.end)
+        last = time.perf_counter()
         if epoch:
-            found["plain PyAV, one thread"].append(num_plain / (middle - start))
-            found["kinema loader"].append(num_ours / (end - middle))
+            found[PLAIN].append(num_plain / (middle - start))
+            found[OURS].append(num_ours / (end - middle))
+            found[LIMIT].append(len(clips) / (last - end))
     return {
         name: {"median": statistics.median(rates), "least": min(rates), "most": max(rates)}
         for name, rates in found.items()

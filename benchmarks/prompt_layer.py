@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from growth import draw_growth, print_growth
 from report import write_report
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
@@ -31,6 +32,7 @@ GROWTH = {"frames": (3, 5, 9, 17, 33), "pixels": (56, 112, 224, 448), "batch": (
 OURS, PUBLISHED, COPY = "ours", "published, eager", "copy"
 WITHOUT = "ours, no C compiler"
 M, N = 0.3, -0.2
+UNIT = "forward + backward, ms"
 
 
 class Published(nn.Module):
@@ -186,25 +188,6 @@ def print_table(report: dict[str, dict[str, dict[str, float]]]) -> None:
             )
 
 
-def draw(growth: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
-    """Milliseconds over frames, pixels and batch, one panel each."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, panels = plt.subplots(1, len(growth), figsize=(12, 3.6), layout="constrained")
-    for panel, (axis, by_size) in zip(panels, growth.items(), strict=True):
-        for name in next(iter(by_size.values())):
-            panel.plot(list(by_size), [row[name] for row in by_size.values()], "o-", label=name)
-        panel.set(xlabel=axis, xscale="log", yscale="log")
-        panel.set_xticks(list(by_size), [str(size) for size in by_size])
-        panel.minorticks_off()
-    panels[0].set_ylabel("forward + backward, ms")
-    panels[0].legend(frameon=False)
-    figure.savefig(path, dpi=120)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=15)
@@ -237,15 +220,14 @@ def main() -> None:
 
     growth: dict[str, dict[int, dict[str, float]]] = {}
     for axis, sizes in () if settings.no_growth else GROWTH.items():
-        print(f"\n{'forward + backward, ms':24}" + "".join(f"{name:>18}" for name in layers))
         growth[axis] = {}
         for size in sizes:
             found = compared(layers, BASE | {axis: size}, settings=settings, memory=False)
             row = {name: f["median"] for name, f in found["forward and backward"].items()}
             growth[axis][size] = row
-            print(f"{axis + ' ' + str(size):24}" + "".join(f"{ms:18.2f}" for ms in row.values()))
+    print_growth(growth, unit=UNIT)
     if settings.plot and growth:
-        draw(growth, settings.plot)
+        draw_growth(growth, settings.plot, unit=UNIT)
     if settings.json:
         write_report(settings.json, device=settings.device, milliseconds=report, growth=growth)
 
