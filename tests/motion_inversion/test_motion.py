@@ -529,7 +529,7 @@ def test_tensors_that_cannot_be_used_are_refused(tmp_path: Path):
     name = next(iter(motion.tensors))
     for tensor, sentence in (
         (torch.full_like(motion.tensors[name], float("nan")), "NaN or infinity"),
-        (motion.tensors[name][:, :-1], "4 frames long and the motion 5"),
+        (motion.tensors[name][:, :-1], "is 4 frames long with .* channels, and the motion 5 with"),
         (motion.tensors[name][0], "2 axes; expected one of query_key/<path> with 3"),
     ):
         with pytest.raises(InputError, match=sentence):
@@ -539,7 +539,7 @@ def test_tensors_that_cannot_be_used_are_refused(tmp_path: Path):
         ("query_key/no.such", torch.zeros(1, 5, 8), "has no temporal block no.such; learn"),
         ("value/no.attn1", torch.zeros(2, 2, 5, 8), "has no temporal attention no.attn1; learn"),
         (f"value/{embedded}", torch.zeros(2, 2, 5, 8), f"no temporal attention {embedded};"),
-        (name, torch.zeros(1, 5, 99), f"has 99 channels and {embedded} has "),
+        (name, torch.zeros(1, 5, 99), f"5 frames long with 99 channels, and the motion 5 with .* at {embedded};"),
         (name, motion.tensors[name].expand(7, -1, -1), "is of 7 places; expected 1, which stands"),
     ):
         with pytest.raises(InputError, match=sentence):

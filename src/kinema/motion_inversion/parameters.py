@@ -146,11 +146,6 @@ def check_embedding(
             f"a tensor {name} with {tensor.ndim} axes; expected one of "
             f"{', '.join(f'{kind}<path> with {axes}' for kind, axes in _AXES.items())}"
         )
-    if kind != VALUE_SPACE and tensor.shape[-2] != num_frames:
-        raise InputError(
-            f"{name} is {tensor.shape[-2]} frames long and the motion {num_frames}; expected one "
-            "length everywhere"
-        )
     path = named_module(name)
     channels = next(
         (
@@ -165,10 +160,11 @@ def check_embedding(
             f"a tensor {name}, and the model that the motion was learned on has no temporal "
             f"{'block' if kind in _OF_BLOCKS else 'attention'} {path}; learn the motion again"
         )
-    if kind != VALUE_SPACE and tensor.shape[-1] != channels:
+    if kind != VALUE_SPACE and tensor.shape[-2:] != (num_frames, channels):
+        found, there = tensor.shape[-2:]
         raise InputError(
-            f"{name} has {tensor.shape[-1]} channels and {path} has {channels}; learn the motion "
-            "again"
+            f"{name} is {found} frames long with {there} channels, and the motion {num_frames} "
+            f"with {channels} at {path}; learn it again"
         )
     if kind == QUERY_KEY and len(tensor) != 1:
         raise InputError(f"{name} is of {len(tensor)} places; expected 1, which stands for all")
