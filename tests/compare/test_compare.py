@@ -330,10 +330,27 @@ def test_a_method_that_cannot_be_used_is_refused_before_anything_is_learned(
     assert not (tmp_path / "out").exists()
 
 
+def test_what_a_learning_cost_is_found_again_where_it_is_lost(
+    finished: Path, embedded: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    (folder / "learned.jsonl").unlink()
+    found = compare(embedded, plan_of(), SpriteScorer(), folder, model="sprites", progress=False)
+    before = json.loads((finished / "comparison.json").read_text())["rows"]
+    for row, old in zip(found["rows"], before, strict=True):
+        assert (row["parameters"], row["file_bytes"]) == (old["parameters"], old["file_bytes"])
+    assert results(folder) == results(finished)
+
+
+def test_there_is_no_row_of_nothing() -> None:
+    with pytest.raises(InputError, match="there is no video of none in the folder"):
+        rows_of(plan_of(methods=("none",)), [], [], pipeline="p")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("learned.jsonl", "", "there is no learning of none in the folder"),
         ("plan.json", "[]", "results without the plan of a comparison"),
         ("plan.json", "{}", "results without the plan of a comparison"),
     ],

@@ -539,7 +539,11 @@ def test_tensors_that_cannot_be_used_are_refused(tmp_path: Path):
         ("query_key/no.such", torch.zeros(1, 5, 8), "has no temporal block no.such; learn"),
         ("value/no.attn1", torch.zeros(2, 2, 5, 8), "has no temporal attention no.attn1; learn"),
         (f"value/{embedded}", torch.zeros(2, 2, 5, 8), f"no temporal attention {embedded};"),
-        (name, torch.zeros(1, 5, 99), f"5 frames long with 99 channels, and the motion 5 with .* at {embedded};"),
+        (
+            name,
+            torch.zeros(1, 5, 99),
+            f"5 frames long with 99 channels, and the motion 5 with .* at {embedded};",
+        ),
         (name, motion.tensors[name].expand(7, -1, -1), "is of 7 places; expected 1, which stands"),
     ):
         with pytest.raises(InputError, match=sentence):

@@ -80,7 +80,11 @@ def compare(
             raise InputError(
                 f"{folder} would write over the clip {path}; give another output folder"
             )
-    left = [of for of in _learnings(plan) if _missing(plan, journal, *of)]
+    left = [
+        of
+        for of in _learnings(plan)
+        if _missing(plan, journal, *of) or not learning.has(_learning_key(plan, *of))
+    ]
     # Before anything is learned: whether each method can be used here, and each clip be read and
     # scored against.
     for name in plan.methods:
@@ -143,6 +147,11 @@ def _learnings(plan: Plan) -> Iterator[tuple[str, Reference, int]]:
         for reference in plan.references:
             for method in plan.methods:
                 yield method, reference, seed
+
+
+def _learning_key(plan: Plan, method: str, reference: Reference, seed: int) -> dict[str, Any]:
+    """By what a learning is known in `learned.jsonl`; methods that learn alike share it."""
+    return {"method": plan.learned_as(method), "reference": reference.name, "seed": seed}
 
 
 def _missing(
@@ -209,7 +218,7 @@ def _learned(
     path: Path,
     learning: Journal,
 ) -> Any:
-    key = {"method": plan.learned_as(method), "reference": reference.name, "seed": seed}
+    key = _learning_key(plan, method, reference, seed)
     if path.exists() and learning.has(key):
         return load(path)
     with measured(pipe.device) as cost:
