@@ -43,8 +43,8 @@ def compare(
 
     Into `folder` go what each method learned (`learned/`), every video (`videos/`), a line for each
     (`results.jsonl`), and at the end how far seeds differ (`diversity.jsonl`), `comparison.json`
-    and `index.html`. Work that is done is not
-    done again, so that a run that was killed comes to the same figures.
+    and `index.html`. Work that is done is not done again, so that a run that was killed comes to
+    the same figures.
 
     Args:
         pipe: a pipeline that every method of the plan can be used on.
@@ -92,6 +92,7 @@ def compare(
     for reference in {each.name: each for _, each, _ in left}.values():
         scorer.prepare(reference, _fitted(pipe, plan, reference))
     write_plan(folder, to_write)
+    shown: set[str] = set()
     total = len(plan.methods) * len(plan.references) * len(plan.prompts) * len(plan.seeds)
     with tqdm(
         total=total,
@@ -101,9 +102,10 @@ def compare(
         disable=None if progress else True,
     ) as bar:
         for method, reference, seed in left:
-            shown = folder / "references" / f"{reference.name}.mp4"
-            if not shown.exists():
-                _show(shown, _fitted(pipe, plan, reference))
+            if reference.name not in shown:
+                path = folder / "references" / f"{reference.name}.mp4"
+                _show(path, _fitted(pipe, plan, reference))
+                shown.add(reference.name)
             name = f"{plan.learned_as(method)}--{reference.name}--{seed}.safetensors"
             learned = _learned(
                 pipe, plan, method, reference, seed, folder / "learned" / name, learning
