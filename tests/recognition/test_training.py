@@ -106,6 +106,10 @@ def test_the_loss_falls_on_sprites(front_end: str, tmp_path: Path) -> None:
     assert sum(seen[-6:]) < 0.7 * sum(seen[:6])
     assert 0 <= summary["last_epoch"]["test_top1"] <= 1
     epochs = read_lines(tmp_path / "epochs.jsonl")
+    of_each = len(seen) // len(epochs)
+    for number, epoch in enumerate(epochs):
+        own = seen[number * of_each : (number + 1) * of_each]
+        assert epoch["loss"] == pytest.approx(sum(own) / of_each)
     assert [line["epoch"] for line in epochs] == list(range(1, 41))
     assert epochs[0]["loss"] == pytest.approx(sum(seen[:3]) / 3)
     assert [line["epoch"] for line in epochs if "test_top1" in line] == [40]
