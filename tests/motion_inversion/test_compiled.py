@@ -57,16 +57,19 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_says_so_once() -> None:
     tiny = TINY[0]
     model, inputs = tiny.model(torch.float32), tiny.inputs(torch.float32)
     base = output(model, inputs)
-    with (
-        compiled_layers(model, backend=failing),
-        pytest.warns(
-            UserWarning, match="could not compile the model's layers, which go on"
-        ) as told,
-    ):
-        found = [output(model, inputs)]
-        first = len(tried)
-        found.append(output(model, inputs))
-    assert len(tried) == first > 0
+    tries = []
+
+    def twice() -> list[torch.Tensor]:
+        found = []
+        for _ in range(2):
+            found.append(output(model, inputs))
+            tries.append(len(tried))
+        return found
+
+    said = "could not compile the model's layers, which go on without"
+    with compiled_layers(model, backend=failing), pytest.warns(UserWarning, match=said) as told:
+        found = twice()
+    assert tries[1] == tries[0] > 0
     assert len(told) == 1
     assert all(torch.equal(each, base) for each in found)
 
