@@ -15,7 +15,7 @@ def print_growth(growth: Growth, *, unit: str) -> None:
         heads = "".join(name.rjust(width) for name, width in zip(names, widths, strict=True))
         print(f"\n{unit:24}{heads}")
         for size, row in by_size.items():
-            cells = (f"{row[name]:.2f}".rjust(w) for name, w in zip(names, widths, strict=True))
+            cells = (f"{row[name]:.4g}".rjust(w) for name, w in zip(names, widths, strict=True))
             print(f"{axis + ' ' + str(size):24}{''.join(cells)}")
 
 

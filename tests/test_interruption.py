@@ -46,3 +46,30 @@ def test_outside_the_main_thread_signals_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [(before, False)]
+
+
+def test_a_signal_within_a_signal_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several are sent at once, and Python takes one while it is at another."""
+
+    def waited(number: int, frame: object) -> None:
+        raise AssertionError("the second signal waits for the first, for ever")
+
+    before = signal.signal(signal.SIGALRM, waited)
+    plain = threading.Event.set
+
+    def interrupted(event: threading.Event) -> None:
+        with event._cond:
+            if not event.is_set():
+                monkeypatch.undo()
+                signal.raise_signal(signal.SIGTERM)
+        plain(event)
+
+    monkeypatch.setattr(threading.Event, "set", interrupted)
+    signal.alarm(10)
+    try:
+        with interruptions() as asked:
+            signal.raise_signal(signal.SIGINT)
+            assert asked.is_set()
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

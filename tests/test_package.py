@@ -30,7 +30,8 @@ def test_every_public_name_exists() -> None:
 def test_importing_kinema_imports_no_heavy_library() -> None:
     code = (
         "import kinema, sys; print([name for name in "
-        "('diffusers', 'transformers', 'accelerate', 'matplotlib', 'gradio', 'jinja2') "
+        "('diffusers', 'transformers', 'accelerate', 'matplotlib', 'gradio', 'jinja2', "
+        "'torch._dynamo') "
         "if name in sys.modules])"
     )
     result = subprocess.run(

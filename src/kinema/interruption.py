@@ -19,11 +19,12 @@ def interruptions() -> Iterator[threading.Event]:
     `torchrun` send a process several signals at once.
     """
     asked = threading.Event()
-    first = 0.0
+    first: float | None = None
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal first
-        if not asked.is_set():
+        # Not by asking the event, whose lock a second signal would find taken by the first.
+        if first is None:
             first = time.monotonic()
             asked.set()
         elif number == signal.SIGINT and time.monotonic() - first >= _SECONDS_OF_ONE_WISH:

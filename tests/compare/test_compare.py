@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import time
-from itertools import combinations
+from itertools import combinations, pairwise
 from math import dist
 from pathlib import Path
 from statistics import stdev
@@ -230,6 +230,51 @@ def test_clips_and_videos_have_the_length_and_size_of_the_plan(
     assert {"num_frames", "size"} & plan_of().as_dict().keys() == set()
     with pytest.raises(InputError, match="with other num_frames, size; give another folder"):
         compare(embedded, plan_of(**few), TrackScorer(), tmp_path, model="sprites")
+
+
+def test_a_finished_comparison_is_shown_again_without_what_its_methods_need(
+    finished: Path, embedded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kinema.peers.methods.Peer.check", lambda *_: pytest.fail("asked"))
+    compare(embedded, plan_of(), SpriteScorer(), finished, model="sprites", progress=False)
+
+
+def test_what_another_comparison_left_of_seeds_is_refused(
+    finished: Path, embedded: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "diversity.jsonl").write_bytes((finished / "diversity.jsonl").read_bytes())
+    with pytest.raises(InputError, match="results without the plan of a comparison"):
+        compare(embedded, plan_of(), SpriteScorer(), tmp_path, model="sprites")
+
+
+@pytest.mark.parametrize(
+    ("appearance", "said"),
+    [(None, "that takes a CLIP model"), ({"mean": 0.3, "spread": 0.1}, "could be followed")],
+)
+def test_a_page_without_points_says_why(
+    appearance: Any, said: str, finished: Path, tmp_path: Path
+) -> None:
+    summary = json.loads((finished / "comparison.json").read_text())
+    for row in summary["rows"]:
+        row["appearance"], row["displacement_cosine"] = appearance, None
+    page = write_page(tmp_path, plan_of(), summary, results(finished), SpriteScorer()).read_text()
+    assert said in page
+    assert "<circle" not in page
+
+
+@pytest.mark.parametrize(
+    ("least", "most"), [(0.2, 0.9), (0.0, 0.8), (-1.0, 1.0), (0.98, 1.0), (0.5, 0.5), (0.0, 1e-4)]
+)
+def test_numbers_of_an_axis_are_apart(
+    least: float, most: float, finished: Path, tmp_path: Path
+) -> None:
+    summary = json.loads((finished / "comparison.json").read_text())
+    for row, value in zip(summary["rows"], (least, most, least), strict=True):
+        row["appearance"] = row["displacement_cosine"] = {"mean": value, "spread": 0.0}
+    page = write_page(tmp_path, plan_of(), summary, results(finished), SpriteScorer()).read_text()
+    places = [float(x) for x in re.findall(r'<line x1="([\d.]+)" x2="\1" y1="320"', page)]
+    assert 3 <= len(places) <= 8
+    assert min(b - a for a, b in pairwise(places)) > 35
 
 
 @pytest.mark.parametrize("folder", ["references", "videos"])
@@ -591,7 +636,7 @@ def test_methods_that_are_close_are_told_apart_in_the_picture(
     labels = re.findall(r'text-anchor="(middle|end)">(-?[\d.]+)<', page)
     for anchor, (least, most) in (("middle", (0.98, 1.01)), ("end", (-1, 1.2))):
         numbers = [float(number) for kind, number in labels if kind == anchor]
-        assert len(numbers) >= 3
+        assert 3 <= len(numbers) <= 8
         assert all(least < number < most for number in numbers)
         assert numbers == sorted(set(numbers))
 

@@ -147,3 +147,9 @@ def test_looks_of_seeds_differ_by_clip_alone() -> None:
     scorer = TrackScorer(clip=tiny_clip())
     assert scorer.diversity(torch.stack([star, star])) == pytest.approx(0, abs=1e-6)
     assert scorer.diversity(torch.stack([star, 1 - star])) > 1e-4
+
+
+def test_a_reference_that_was_not_prepared_is_named() -> None:
+    star = moving_star()
+    with pytest.raises(InputError, match="nothing is known of the reference left; prepare"):
+        TrackScorer().score(star.video, reference=star, prompt="x")

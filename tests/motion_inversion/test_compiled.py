@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.backends.common import aot_autograd
 
 from kinema.motion_inversion import find_sites, invert, learner
 from kinema.motion_inversion.compiled import compiled_layers
@@ -72,6 +73,21 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_says_so_once() -> None:
     assert tries[1] == tries[0] > 0
     assert len(told) == 1
     assert all(torch.equal(each, base) for each in found)
+
+
+def test_a_backward_pass_that_cannot_be_compiled_is_not_either() -> None:
+    def failing(graph: torch.fx.GraphModule, examples: Any) -> Any:
+        raise RuntimeError("no room for it")
+
+    backend = aot_autograd(fw_compiler=lambda graph, examples: graph.forward, bw_compiler=failing)
+    tiny = TINY[0]
+    model, inputs = tiny.model(torch.float32), tiny.inputs(torch.float32)
+    given = inputs["sample"].requires_grad_()
+    model(**inputs).sample.sum().backward()
+    expected, given.grad = given.grad, None
+    with compiled_layers(model, backend=backend), pytest.warns(UserWarning, match="go on without"):
+        model(**inputs).sample.sum().backward()
+    torch.testing.assert_close(given.grad, expected)
 
 
 def test_a_layer_that_has_no_room_says_so() -> None:

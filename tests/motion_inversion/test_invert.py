@@ -368,7 +368,9 @@ def test_killed_and_resumed_is_the_same_file(
     assert _bytes(_invert(pipe, KILL_SETTINGS, resume_from=checkpoint), tmp_path) == expected
 
 
-@pytest.mark.parametrize("when", ["after the last step", "during the clip's inversion"])
+@pytest.mark.parametrize(
+    "when", ["after the last step", "during the clip's inversion", "at its very end"]
+)
 def test_ctrl_c_is_not_lost_late(
     when: str, pipelines: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -382,18 +384,21 @@ def test_ctrl_c_is_not_lost_late(
     def walk(*given: Any, before_each: Any, **more: Any) -> torch.Tensor:
         def second() -> None:
             walked.append(len(walked))
-            if len(walked) == 2:
+            if when == "during the clip's inversion" and len(walked) == 2:
                 signal.raise_signal(signal.SIGINT)
             before_each()
 
-        return ddim_inversion(*given, before_each=second, **more)
+        found = ddim_inversion(*given, before_each=second, **more)
+        signal.raise_signal(signal.SIGINT)
+        return found
 
     # By name: the package has the function `invert` where the module would be.
     module = importlib.import_module("kinema.motion_inversion.invert")
     monkeypatch.setattr(module, "ddim_inversion", walk)
     with pytest.raises(InversionInterrupted, match=r"after step 3 of 3; go on with resume_from="):
         _invert(pipe, settings, checkpoint=checkpoint, callback=interrupt)
-    assert len(walked) == (0 if when == "after the last step" else 2)
+    of_three = {"after the last step": 0, "during the clip's inversion": 2, "at its very end": 3}
+    assert len(walked) == of_three[when]
     monkeypatch.undo()
     expected = _bytes(_invert(pipe, settings), tmp_path)
     assert _bytes(_invert(pipe, settings, resume_from=checkpoint), tmp_path) == expected

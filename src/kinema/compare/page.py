@@ -44,6 +44,7 @@ def write_page(
         scores=figures_of(summary["rows"]),
         scatter=_scatter(summary["rows"], scorer),
         middle=middle,
+        appearance_known=any(row.get(scorer.appearance) for row in summary["rows"]),
         motion=scorer.motion,
         appearance=scorer.appearance,
         video=lambda *key: shown.get(key),
@@ -105,10 +106,12 @@ class _Axis:
 
     @property
     def ticks(self) -> list[dict[str, Any]]:
-        """Three or more round numbers within the axis, and where they stand."""
+        """Round numbers within the axis, 3 to 8, and where they stand."""
         reach = self.most - self.least
         power = 10.0 ** math.floor(math.log10(reach))
-        step = next(s for s in (power / 2, power / 5, power / 10) if reach / s >= _LEAST_TICKS)
+        step = next(
+            s for s in (2 * power, power, power / 2, power / 5) if reach / s >= _LEAST_TICKS
+        )
         numbers = range(math.ceil(self.least / step), math.floor(self.most / step) + 1)
         digits = max(0, -math.floor(math.log10(step)))
         return [{"at": self.at(k * step), "label": f"{k * step:.{digits}f}"} for k in numbers]

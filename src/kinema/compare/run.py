@@ -69,7 +69,7 @@ def compare(
     scorer.check(plan)
     folder = Path(folder)
     described = identity_of(pipe, plan, scorer, model=model, batch_size=batch_size)
-    begun = any(_holds_lines(folder / name) for name in (RESULTS, LEARNED))
+    begun = any(_holds_lines(folder / name) for name in (RESULTS, LEARNED, DIVERSITY))
     to_write = check_same(folder, described, begun=begun)
     journal = Journal(folder / RESULTS)
     learning = Journal(folder / LEARNED)
@@ -87,7 +87,7 @@ def compare(
     ]
     # Before anything is learned: whether each method can be used here, and each clip be read and
     # scored against.
-    for name in plan.methods:
+    for name in dict.fromkeys(method for method, _, _ in left):
         plan.method(name).check(pipe, plan.settings_of(name))
     for reference in {each.name: each for _, each, _ in left}.values():
         scorer.prepare(reference, _fitted(pipe, plan, reference))

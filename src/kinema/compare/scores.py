@@ -179,6 +179,11 @@ class TrackScorer:
 
     def score(self, video: Tensor, *, reference: Reference, prompt: str) -> Scores:
         """Track one video and embed it; see `Scorer`."""
+        if reference.name not in self._known:
+            raise InputError(
+                f"nothing is known of the reference {reference.name}; prepare the scorer with its "
+                "clip first"
+            )
         theirs, looks = self._known[reference.name]
         scores: Scores = {"motion_fidelity": None}
         if self.as_published:

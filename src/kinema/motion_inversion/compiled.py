@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch._dynamo.exc import TorchDynamoException
 
 from kinema.errors import first_line
 from kinema.motion_inversion.layers import layers_of, with_forwards
@@ -47,9 +46,19 @@ def compiled_layers(
     def compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
         return _Compiled(forward, backend, told)
 
-    config: Any = torch._dynamo.config
+    # They take a second or two to load.
+    import torch._dynamo.config
+    import torch._functorch.config
+
+    forms: Any = torch._dynamo.config
     limits = {"recompile_limit": _MOST_FORMS, "accumulated_recompile_limit": 8 * _MOST_FORMS}
-    with config.patch(limits), with_forwards(layers.values(), compiled):
+    # Else what is wrong with a backward pass comes out where nobody can go on without.
+    early: Any = torch._functorch.config
+    with (
+        forms.patch(limits),
+        early.patch(force_non_lazy_backward_lowering=True),
+        with_forwards(layers.values(), compiled),
+    ):
         yield
 
 
@@ -58,13 +67,16 @@ class _Compiled:
 
     def __init__(self, forward: Callable[..., Any], backend: str, told: list[Exception]) -> None:
         self.forward, self.told = forward, told
+        from torch._dynamo.exc import TorchDynamoException
+
+        # Only of the compiler: others are the layer's own, or pass through on their way.
+        self.failures = TorchDynamoException
         self.call: Callable[..., Any] = torch.compile(forward, backend=backend, dynamic=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return self.call(*args, **kwargs)
-        # Only of the compiler: others are the layer's own, or pass through on their way.
-        except TorchDynamoException as error:
+        except self.failures as error:
             self.call = self.forward
             if not self.told:
                 self.told.append(error)

@@ -143,6 +143,7 @@ def invert(
                 num_steps=chosen.inversion_steps,
                 before_each=stop_if_asked,
             )[0].cpu()
+            stop_if_asked()
     return learner.motion(inverted)
 
 
