@@ -59,7 +59,7 @@ def variant(sampling: Mapping[str, Any] | None = None, **settings: Any) -> Inver
 
 @dataclass(frozen=True)
 class OfFrames(Inversion):
-    """Value embeddings of the first frame alone, or of all others; the rest of them is 0.
+    """Value embeddings `(H, W, N, C)` of the first frame alone, or of the others; the rest are 0.
 
     Attributes:
         first: which of the two.
@@ -99,10 +99,11 @@ class Attending:
         self.inner.check(pipe, settings)
 
     def learn(self, pipe: Any, video: Any, *, settings: Any = None, **given: Any) -> Any:
-        """Learn from one clip, with its attention map."""
-        clip = fitted_reference(pipe, video).video
+        """Learn from one clip, with its attention map `(T-1, H, W)`."""
+        fitting = {name: given.get(name) for name in ("num_frames", "size")}
+        attention = moving_parts(fitted_reference(pipe, video, **fitting).video)
         chosen = settings or self.defaults
-        return invert(pipe, video, attention=moving_parts(clip), settings=chosen, **given)
+        return invert(pipe, video, attention=attention, settings=chosen, **given)
 
     def generate(self, pipe: Any, prompt: Any, learned: Any, **given: Any) -> Any:
         """As the inner method."""

@@ -3,8 +3,8 @@
 Both give batches of training clips: frames spread over the video, shorter side drawn at random,
 one random crop and mirror for all frames, normalised. "plain" is what one writes first: decode
 the whole video in this process, then convert, resize, crop and normalise the chosen frames one by
-one. The two take turns within a run, and the loader's workers are started before the clock.
-The limit is decoding alone in one thread: the chosen frames, as they are. Then a clip has
+one. Decoding alone in one thread, the chosen frames as they are, is the limit of a core. The three
+take turns within a run, and the loader's workers are started before the clock. Then a clip has
 more frames. Without --data the videos are rendered sprites.
 
     python benchmarks/loader.py --data ut-interaction --json loader.json

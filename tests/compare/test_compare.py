@@ -36,7 +36,7 @@ from kinema.compare import (
 )
 from kinema.compare.page import write_page
 from kinema.errors import InputError
-from kinema.measure import judge, path_diversity
+from kinema.measure import LucasKanade, judge, path_diversity
 from kinema.peers import Inversion, VmcSettings
 from kinema.sprites import parse_caption, render, scenes_of
 from kinema.video import read_video, write_video
@@ -92,6 +92,12 @@ def finished(embedded: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     compare(embedded, plan_of(), SpriteScorer(), folder, model="sprites", progress=False)
     return folder
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """A finished comparison that may be spoilt."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
 
 
 def test_only_sampling_is_done_in_another_precision(embedded: Any, tmp_path: Path) -> None:
@@ -325,14 +331,12 @@ def test_a_folder_of_another_plan_is_refused(
         compare(embedded, plan_of(**changes), SpriteScorer(), finished, model="sprites")
 
 
-def test_methods_come_and_go_in_a_folder(finished: Path, embedded: Any, tmp_path: Path) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(finished, folder)
+def test_methods_come_and_go_in_a_folder(finished: Path, embedded: Any, copied: Path) -> None:
     few = compare(
         embedded,
         plan_of(methods=("kinema",)),
         SpriteScorer(),
-        folder,
+        copied,
         model="sprites",
         progress=False,
     )
@@ -340,10 +344,10 @@ def test_methods_come_and_go_in_a_folder(finished: Path, embedded: Any, tmp_path
     # The others are not forgotten: neither their videos nor their settings.
     with pytest.raises(InputError, match="with other settings of vmc; give another folder"):
         other = {**SETTINGS, "vmc": VmcSettings(num_steps=2, inversion_steps=1)}
-        compare(embedded, plan_of(settings=other), SpriteScorer(), folder, model="sprites")
-    again = compare(embedded, plan_of(), SpriteScorer(), folder, model="sprites", progress=False)
+        compare(embedded, plan_of(settings=other), SpriteScorer(), copied, model="sprites")
+    again = compare(embedded, plan_of(), SpriteScorer(), copied, model="sprites", progress=False)
     assert again["rows"] == json.loads((finished / "comparison.json").read_text())["rows"]
-    assert results(folder) == results(finished)
+    assert results(copied) == results(finished)
 
 
 def test_samplers_and_batches_are_not_mixed(finished: Path, embedded: Any) -> None:
@@ -376,16 +380,14 @@ def test_a_method_that_cannot_be_used_is_refused_before_anything_is_learned(
 
 
 def test_what_a_learning_cost_is_found_again_where_it_is_lost(
-    finished: Path, embedded: Any, tmp_path: Path
+    finished: Path, embedded: Any, copied: Path
 ) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(finished, folder)
-    (folder / "learned.jsonl").unlink()
-    found = compare(embedded, plan_of(), SpriteScorer(), folder, model="sprites", progress=False)
+    (copied / "learned.jsonl").unlink()
+    found = compare(embedded, plan_of(), SpriteScorer(), copied, model="sprites", progress=False)
     before = json.loads((finished / "comparison.json").read_text())["rows"]
     for row, old in zip(found["rows"], before, strict=True):
         assert (row["parameters"], row["file_bytes"]) == (old["parameters"], old["file_bytes"])
-    assert results(folder) == results(finished)
+    assert results(copied) == results(finished)
 
 
 def test_there_is_no_row_of_nothing() -> None:
@@ -401,13 +403,11 @@ def test_there_is_no_row_of_nothing() -> None:
     ],
 )
 def test_a_damaged_folder_is_a_sentence(
-    name: str, content: str, sentence: str, finished: Path, embedded: Any, tmp_path: Path
+    name: str, content: str, sentence: str, embedded: Any, copied: Path
 ) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(finished, folder)
-    (folder / name).write_text(content)
+    (copied / name).write_text(content)
     with pytest.raises(InputError, match=sentence):
-        compare(embedded, plan_of(), SpriteScorer(), folder, model="sprites", progress=False)
+        compare(embedded, plan_of(), SpriteScorer(), copied, model="sprites", progress=False)
 
 
 def test_a_folder_of_other_weights_is_refused(finished: Path, embedded: Any) -> None:
@@ -656,3 +656,23 @@ def test_clips_are_compared_by_command(tmp_path: Path, capsys: pytest.CaptureFix
     # A browser would end an address at a # and take 50%20 for a blank.
     assert all("#" not in source for source in sources)
     assert all((tmp_path / "out" / unquote(source)).exists() for source in sources)
+
+
+def test_cotracker_by_command_scores_as_published_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def loaded(*, checkpoint: str | None, device: str) -> LucasKanade:
+        asked.append(checkpoint)
+        return LucasKanade(grid_size=8)
+
+    monkeypatch.setattr("kinema.measure.CoTracker", loaded)
+    clip = tmp_path / "left.mp4"
+    scenes = scenes_of(["a large red star on a textured background, moving left"], seed=1)
+    write_video(clip, render(scenes).video[0], frames_per_second=8)
+    command = ["compare", "--reference", str(clip), "a star", "--prompt", "a ring"]
+    command += ["--methods", "none", "--steps", "1", "-o", str(tmp_path / "out")]
+    assert main([*command, "--cotracker", "scaled_offline.pth"]) == 0
+    assert asked == ["scaled_offline.pth"]
+    assert "dmt_motion_fidelity" in capsys.readouterr().out

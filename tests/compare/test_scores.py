@@ -111,11 +111,11 @@ def test_a_scorer_that_is_used_again_looks_at_the_new_clips() -> None:
     assert scores["motion_fidelity"] == pytest.approx(1, abs=1e-6)
 
 
-class Halved:
+class ByBrightness:
     """Tracks of a grid that all move as the video's mean colour says, and never rest."""
 
     def identity(self) -> dict[str, Any]:
-        return {"name": "Halved"}
+        return {"name": "ByBrightness"}
 
     def __call__(self, video: torch.Tensor, *, clip: str = "the video") -> Tracks:
         way = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]) * (2 * video.mean() - 1)
@@ -125,7 +125,7 @@ class Halved:
 def test_fidelity_as_published_stands_beside_ours_where_it_is_asked_for() -> None:
     white, black = torch.ones(8, 3, 16, 16), torch.zeros(8, 3, 16, 16)
     reference = Reference("white", white, "white")
-    scorer = TrackScorer(tracker=Halved(), as_published=True)
+    scorer = TrackScorer(tracker=ByBrightness(), as_published=True)
     scorer.prepare(reference, white)
     same, back = (scorer.score(v, reference=reference, prompt="x") for v in (white, black))
     assert same["motion_fidelity"] == pytest.approx(1)
@@ -138,7 +138,7 @@ def test_fidelity_as_published_stands_beside_ours_where_it_is_asked_for() -> Non
     rests = scorer.score(torch.full_like(white, 0.5), reference=reference, prompt="x")
     assert rests["dmt_motion_fidelity"] is None
     assert "dmt_motion_fidelity" not in TrackScorer().identity()
-    assert scorer.identity() != TrackScorer(tracker=Halved()).identity()
+    assert scorer.identity() != TrackScorer(tracker=ByBrightness()).identity()
 
 
 def test_looks_of_seeds_differ_by_clip_alone() -> None:

@@ -123,3 +123,8 @@ def test_lists_that_do_not_match_the_videos_are_refused():
         leak_shares(seen, [RED], [RED, BLUE])
     with pytest.raises(InputError, match="3 references for 2 videos"):
         leak_shares(seen, [RED, BLUE], [RED] * 3)
+
+
+def test_embeddings_of_two_models_are_refused() -> None:
+    with pytest.raises(InputError, match="embeddings of 512 and of 768 numbers; embed video and"):
+        appearance_similarity(torch.rand(3, 512), torch.rand(3, 768))

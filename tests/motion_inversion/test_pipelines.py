@@ -7,9 +7,10 @@ from diffusers import DiffusionPipeline, PNDMScheduler, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
 from kinema.errors import InputError
-from kinema.motion_inversion import load_pipeline
+from kinema.motion_inversion import invert, load_pipeline
 from kinema.motion_inversion.objective import training_scheduler
 from kinema.sprites import animatediff
+from tests.motion_inversion.clip import PROMPT, QUICK, moving_square
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +84,10 @@ def test_a_damaged_pipeline_is_refused(damage: str, image_pipeline: Path, tmp_pa
         index.write_text(index.read_text().replace("StableDiffusionPipeline", "NoSuchPipeline"))
     with pytest.raises(InputError, match="no pipeline could be loaded from"):
         load_pipeline(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["sprites", "sprites-animatediff"])
+def test_what_is_learned_on_an_embedded_model_names_it(name: str):
+    pipe = load_pipeline(name, device="cpu")
+    motion = invert(pipe, moving_square(), prompt=PROMPT, settings=QUICK, progress=False)
+    assert motion.origin.model_id == name

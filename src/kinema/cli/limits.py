@@ -20,7 +20,7 @@ def check_seeds(first: int, count: int = 1) -> None:
 
 
 def check_frames(count: int | None) -> None:
-    """Refuse a number of frames that is none, which would stand for the usual one.
+    """Refuse a number of frames that is none, before a model is loaded.
 
     Raises:
         InputError: it is below 1.

@@ -102,6 +102,7 @@ class _Axis:
         self.scale = _SIDE / (self.most - self.least)
 
     def at(self, value: float) -> float:
+        """Return how many pixels from the axis' beginning a value lies."""
         return (value - self.least) * self.scale
 
     @property

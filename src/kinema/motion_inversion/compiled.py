@@ -10,7 +10,7 @@ from torch import nn
 
 from kinema.errors import first_line
 from kinema.motion_inversion.layers import layers_of, with_forwards
-from kinema.motion_inversion.sites import find_sites, plain_model
+from kinema.motion_inversion.sites import find_sites
 
 _MOST_FORMS = 256
 """Of one layer's code. torch's own limit of 8 is for code that meets ever new shapes; here each
@@ -35,7 +35,7 @@ def compiled_layers(
     if not on:
         yield
         return
-    embedded = [f"{site.name}." for site in find_sites(plain_model(model), blocks="all")]
+    embedded = [f"{site.name}." for site in find_sites(model, blocks="all")]
     layers = {
         name: layer
         for name, layer in layers_of(model).items()
@@ -43,12 +43,12 @@ def compiled_layers(
     }
     told: list[Exception] = []
 
-    def compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
-        return _Compiled(forward, backend, told)
-
-    # They take a second or two to load.
+    # These take a second or two to load.
     import torch._dynamo.config
     import torch._functorch.config
+
+    def compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
+        return _Compiled(forward, backend, told)
 
     forms: Any = torch._dynamo.config
     limits = {"recompile_limit": _MOST_FORMS, "accumulated_recompile_limit": 8 * _MOST_FORMS}
@@ -66,9 +66,9 @@ class _Compiled:
     """A compiled forward that gives way to the plain one where the compiler fails."""
 
     def __init__(self, forward: Callable[..., Any], backend: str, told: list[Exception]) -> None:
-        self.forward, self.told = forward, told
         from torch._dynamo.exc import TorchDynamoException
 
+        self.forward, self.told = forward, told
         # Only of the compiler: others are the layer's own, or pass through on their way.
         self.failures = TorchDynamoException
         self.call: Callable[..., Any] = torch.compile(forward, backend=backend, dynamic=False)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,14 +128,9 @@ def invert(
         read_checkpoint(resume_from, learner.progress, origin)
     inverted = None
     with interruptions() as interrupted:
-
-        def stop_if_asked() -> None:
-            if interrupted.is_set():
-                step, num_steps = learner.progress.step, chosen.num_steps
-                raise InversionInterrupted(_how_to_go_on(step, num_steps, path))
-
+        stop_if_asked = partial(_stop_if, interrupted, learner, path)
         with learner.on_the_model():
-            _run(learner, path, checkpoint_every, callback, progress, interrupted, stop_if_asked)
+            _run(learner, path, checkpoint_every, callback, progress, interrupted)
         if chosen.inversion_steps > 0:
             inverted = ddim_inversion(
                 denoiser_of(pipe, ""),
@@ -177,7 +173,6 @@ def _run(
     callback: Callable[[InversionStep], None] | None,
     progress: bool,
     interrupted: threading.Event,
-    stop_if_asked: Callable[[], None],
 ) -> None:
     from tqdm import tqdm
 
@@ -195,13 +190,19 @@ def _run(
             bar.set_postfix(loss=f"{loss:.4f}")
             if path is not None and (done.step % every == 0 or interrupted.is_set()):
                 write_checkpoint(path, done, learner.origin)
-            stop_if_asked()
+            _stop_if(interrupted, learner, path)
             if callback is not None:
                 with learner.attachment.suspended():
                     callback(InversionStep(done.step, num_steps, loss, learner.motion))
     if path is not None:
         write_checkpoint(path, done, learner.origin)
-    stop_if_asked()
+    _stop_if(interrupted, learner, path)
+
+
+def _stop_if(interrupted: threading.Event, learner: Learner, path: str | Path | None) -> None:
+    if interrupted.is_set():
+        step, num_steps = learner.progress.step, learner.settings.num_steps
+        raise InversionInterrupted(_how_to_go_on(step, num_steps, path))
 
 
 def _how_to_go_on(step: int, num_steps: int, path: str | Path | None) -> str:

@@ -27,14 +27,14 @@ def layers_of(model: nn.Module) -> dict[str, nn.Module]:
 
 @contextmanager
 def with_forwards(
-    layers: Iterable[nn.Module], made: Callable[[Callable[..., Any]], Callable[..., Any]]
+    layers: Iterable[nn.Module], wrapped: Callable[[Callable[..., Any]], Callable[..., Any]]
 ) -> Iterator[None]:
-    """Let layers compute by what is made of their forward; afterwards they have theirs again."""
+    """Let layers compute by what `wrapped` makes of their forward; then they have theirs again."""
     layers = list(layers)
     # Offloading puts a forward of its own on a module; it has to come back afterwards.
     kept = [layer.__dict__.get("forward") for layer in layers]
     for layer in layers:
-        layer.__dict__["forward"] = made(layer.forward)
+        layer.__dict__["forward"] = wrapped(layer.forward)
     try:
         yield
     finally:

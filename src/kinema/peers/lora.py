@@ -38,7 +38,7 @@ def layers_inside(
     ]
 
 
-def check_peft(model: nn.Module) -> None:
+def check_low_rank(model: nn.Module) -> None:
     """See whether peft is there and can put its layers beside a model's own.
 
     Raises:
@@ -79,7 +79,7 @@ def low_rank(
     Raises:
         InputError: peft is missing, or the model carries a LoRA already.
     """
-    check_peft(model)
+    check_low_rank(model)
     from peft import LoraConfig
     from peft.tuners.lora import LoraModel
     from peft.tuners.tuners_utils import cast_adapter_dtype

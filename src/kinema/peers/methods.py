@@ -24,7 +24,7 @@ from kinema.motion_inversion.reference import Video
 from kinema.motion_inversion.sites import denoiser, find_sites
 from kinema.peers import control, dmt, motion_director, motion_inversion_v1, vmc
 from kinema.peers.learned import Learned, is_learned
-from kinema.peers.lora import check_peft
+from kinema.peers.lora import check_low_rank
 from kinema.peers.method import Method, Outcome
 from kinema.peers.sampling import Sampling
 from kinema.peers.settings import PeerSettings, TrainedSettings
@@ -41,7 +41,7 @@ class Peer:
         defaults: as published.
         from_task: how it learns.
         to_video: how it generates.
-        fits: looks at a model and refuses what it cannot work on, beyond its class.
+        check_model: refuses a model that it cannot work on, beyond its class.
         batches: whether it makes several videos at once; else they are made one by one.
     """
 
@@ -49,14 +49,14 @@ class Peer:
     defaults: PeerSettings
     from_task: Callable[..., Learned]
     to_video: Callable[..., Tensor]
-    fits: Callable[[nn.Module], object] = lambda unet: None
+    check_model: Callable[[nn.Module], object] = lambda unet: None
     batches: bool = True
 
     def check(self, pipe: Any, settings: Any = None) -> None:
         """See whether a pipeline and settings will do, as `Method` says."""
         chosen = self.defaults if settings is None else settings
         _check_kind(self.name, chosen, type(self.defaults))
-        self.fits(unet_of(pipe, self.name))
+        self.check_model(unet_of(pipe, self.name))
         if isinstance(chosen, TrainedSettings):
             check_inversion_steps(chosen.inversion_steps, pipe.scheduler)
 
@@ -231,10 +231,17 @@ _METHODS: tuple[Peer | Inversion, ...] = (
         motion_director.MotionDirectorSettings(),
         motion_director.learn,
         motion_director.generate,
-        fits=check_peft,
+        check_model=check_low_rank,
     ),
     Peer(vmc.NAME, vmc.VmcSettings(), vmc.learn, vmc.generate),
-    Peer(dmt.NAME, dmt.DmtSettings(), dmt.learn, dmt.generate, fits=feature_modules, batches=False),
+    Peer(
+        dmt.NAME,
+        dmt.DmtSettings(),
+        dmt.learn,
+        dmt.generate,
+        check_model=feature_modules,
+        batches=False,
+    ),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
 """Every method by its name: the control, ours, and the peers."""

@@ -77,7 +77,7 @@ def task_of(
     """Fit a clip to a pipeline, as `kinema.invert` does.
 
     Raises:
-        InputError: the pipeline, the clip, the prompt or the settings cannot be used.
+        InputError: the pipeline, the clip or the prompt cannot be used.
     """
     if not isinstance(prompt, str) or not prompt.strip():
         raise InputError(f"the prompt is {prompt!r}; expected words for what the clip shows")
