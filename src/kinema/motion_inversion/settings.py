@@ -42,8 +42,9 @@ class InversionSettings:
             models that are loaded in it.
         gradient_checkpointing: compute layers again in the backward pass and keep less in memory:
             at ZeroScope's size 7 GB in place of 37, for a third more time. None: on a GPU.
-        compile_layers: compile the frozen layers without temporal attention (torch.compile): the
-            first steps take minutes, later ones are quicker. Equal within rounding.
+        compile_layers: compile the frozen layers without temporal attention (torch.compile), equal
+            within rounding. It takes a minute at first; on a CPU nothing is gained by it
+            (`docs/log.md`), on a GPU it is unmeasured.
         patience: stop when the mean loss of so many steps is no better than that of as many
             before; None to go on to the end.
         min_improvement: how much better it has to be, as a share of it.
