@@ -8,6 +8,7 @@ Experiments, each a table of its own (`--experiments` chooses):
 - `leak`: where the look of the reference comes from: value or query-key, the value of the first
   frame or of the rest, early or late steps;
 - `ours`: forms of value embeddings, noise levels learned at, loss, blocks, learning rate, steps;
+- `dmt`: the peer that trains nothing, steered by features of parts of the frame, and more strongly;
 - `bound`: the reference's own prompt and raw embeddings, the best that can be had.
 
     python benchmarks/ablations.py -o ablations --json docs/results/ablations.json
@@ -24,6 +25,7 @@ from typing import Any
 
 import torch
 from report import write_report
+from shortened import shortened
 
 from kinema.cli.compare import table
 from kinema.compare import (
@@ -45,7 +47,8 @@ from kinema.motion_inversion import (
 from kinema.motion_inversion.parameters import VALUE
 from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
 from kinema.motion_prompt import moving_parts
-from kinema.peers import METHODS, Inversion, Method
+from kinema.peers import METHODS, DmtSettings, Inversion, Method
+from kinema.peers.methods import Peer
 from kinema.precision import PRECISIONS
 from kinema.weights import digest_of_weights
 
@@ -55,6 +58,15 @@ DEFAULT = PRESETS["default"]
 def variant(sampling: Mapping[str, Any] | None = None, **settings: Any) -> Inversion:
     """Return the default method with something changed in learning or in sampling."""
     return Inversion("variant", dataclasses.replace(DEFAULT, **settings), sampling or {})
+
+
+def steered(grid: int = 1, *, rates: float = 1) -> Peer:
+    """Return DMT with features of parts of the frame, and with some times the learning rates."""
+    published, settings = METHODS["dmt"], DmtSettings()
+    assert isinstance(published, Peer)
+    first, last = settings.learning_rates
+    changed = dataclasses.replace(settings, grid=grid, learning_rates=(rates * first, rates * last))
+    return dataclasses.replace(published, defaults=changed)
 
 
 @dataclass(frozen=True)
@@ -161,6 +173,14 @@ EXPERIMENTS: dict[str, dict[str, Method]] = {
         "first half of sampling": variant({"window": (0.0, 0.5)}),
         "strength 1.5": variant({"strength": 1.5}),
     },
+    "dmt": {
+        "none": METHODS["none"],
+        "dmt": METHODS["dmt"],
+        "three times the rates": steered(rates=3),
+        "2 x 2 parts": steered(2),
+        "4 x 4 parts": steered(4),
+        "4 x 4 parts, three times the rates": steered(4, rates=3),
+    },
 }
 BOUND = "bound"
 
@@ -226,24 +246,13 @@ def _experiment(pipe: Any, name: str, arguments: argparse.Namespace) -> list[dic
         seeds=range(arguments.seeds),
         methods=chosen,
         variants=variants,
-        settings=_shortened(variants, arguments.learning_steps),
+        settings=shortened(variants, arguments.learning_steps),
         num_steps=arguments.steps,
         guidance=arguments.guidance,
         precision=arguments.precision,
     )
     folder = arguments.output / name
     return _compared(pipe, plan, folder, arguments)
-
-
-def _shortened(variants: Mapping[str, Method], num_steps: int | None) -> dict[str, Any]:
-    """The settings of the variants of ours, to learn in fewer steps."""
-    if num_steps is None:
-        return {}
-    return {
-        name: dataclasses.replace(method.defaults, num_steps=num_steps)
-        for name, method in variants.items()
-        if isinstance(method.defaults, InversionSettings)
-    }
 
 
 def _compared(
@@ -272,7 +281,7 @@ def _bound(pipe: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
             seeds=range(arguments.seeds),
             methods=list(variants),
             variants=variants,
-            settings=_shortened(variants, arguments.learning_steps),
+            settings=shortened(variants, arguments.learning_steps),
             num_steps=arguments.steps,
             guidance=arguments.guidance,
             precision=arguments.precision,

@@ -10,12 +10,12 @@ the figures. Killed, the same command goes on.
 """
 
 import argparse
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import torch
 from report import write_report
+from shortened import shortened
 
 from kinema.cli.compare import table
 from kinema.compare import (
@@ -53,7 +53,7 @@ def main() -> None:
         prompts=open_prompts(arguments.prompts),
         seeds=range(arguments.seeds),
         methods=arguments.methods,
-        settings=_shortened(arguments.learning_steps),
+        settings=shortened(METHODS, arguments.learning_steps),
         num_steps=arguments.steps,
         guidance=arguments.guidance,
         precision=arguments.precision,
@@ -82,23 +82,6 @@ def main() -> None:
             weights={summary["pipeline"]: summary["weights"] for summary in summaries},
             rows=rows,
         )
-
-
-def _shortened(num_steps: int | None) -> dict[str, Any]:
-    """The settings of every method, to learn and to invert the clip in fewer steps."""
-    if num_steps is None:
-        return {}
-    return {
-        name: dataclasses.replace(
-            method.defaults,
-            **{
-                each: min(num_steps, getattr(method.defaults, each))
-                for each in ("num_steps", "inversion_steps")
-                if hasattr(method.defaults, each)
-            },
-        )
-        for name, method in METHODS.items()
-    }
 
 
 if __name__ == "__main__":

@@ -179,14 +179,15 @@ def test_dmt_learns_no_numbers_and_keeps_the_latents_that_it_needs(pipelines: di
     assert learned.num_numbers == 0
     assert len(learned.kept) == 1 + QUICK["dmt"].guided_steps
     assert {tensor.shape for tensor in learned.kept.values()} == {(6, NUM_FRAMES, 8, 8)}
-    unsteered = dataclasses.replace(
-        learned,
-        origin=dataclasses.replace(
-            learned.origin, settings={**learned.origin.settings, "guided_steps": 0}
-        ),
-    )
+
+
+@pytest.mark.parametrize("change", [{"guided_steps": 0}, {"grid": 2}], ids=str)
+def test_dmt_is_steered_as_its_settings_say(change: dict[str, int], pipelines: dict[str, Any]):
     pipe = pipelines["text_to_video"]
-    assert not torch.equal(video_by("dmt", pipe, unsteered), video_by("dmt", pipe, learned))
+    learned = learned_by("dmt", pipe)
+    origin = dataclasses.replace(learned.origin, settings={**learned.origin.settings, **change})
+    changed = dataclasses.replace(learned, origin=origin)
+    assert not torch.equal(video_by("dmt", pipe, changed), video_by("dmt", pipe, learned))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
@@ -277,6 +278,7 @@ def test_every_method_is_listed_with_its_published_settings():
     assert (dmt.sampling_steps, dmt.guided_steps, dmt.inner_steps) == (50, 20, 10)
     assert (dmt.inversion_steps, dmt.guidance, dmt.downsampling) == (999, 10.0, 4)
     assert dmt.learning_rates == (0.007, 0.004)
+    assert dmt.grid == 1
 
 
 def test_settings_go_through_json():
@@ -299,6 +301,7 @@ def test_settings_go_through_json():
         ("vmc", {"num_steps": 1.5}, "num_steps is 1.5; expected a whole number"),
         ("vmc", {"learning_rate": None}, "learning_rate is None; expected a number"),
         ("dmt", {"guided_steps": 60}, "guided_steps is 60; expected from 0 to the 50"),
+        ("dmt", {"grid": 0}, "grid is 0; expected 1 or more"),
         ("dmt", {"learning_rates": (0.1,)}, r"learning_rates is \(0.1,\); expected two rates"),
         ("dmt", {"learning_rates": 0.1}, "learning_rates is 0.1; expected two rates"),
         ("none", {"guidance": -1}, "guidance is -1; expected 0 or more"),

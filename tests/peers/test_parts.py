@@ -255,6 +255,21 @@ def test_features_are_the_means_of_the_layers_outputs_and_the_rest_is_not_comput
         torch.testing.assert_close(features.double(), frames, atol=1e-5, rtol=1e-4)
 
 
+def test_features_of_a_grid_are_the_means_of_its_parts(pipe: Any):
+    task = task_on(pipe, QUICK["dmt"])
+    seen: list[Tensor] = []
+    hook = task.unet.get_submodule("up_blocks.1.resnets.1.conv2").register_forward_hook(
+        lambda module, args, result: seen.append(result)
+    )
+    with torch.no_grad():
+        found = space_time_features(task.denoiser, task.latents, 300, grid=2)
+    hook.remove()
+    (frames,) = seen
+    num_frames, channels, height, width = frames.shape
+    parts = frames.view(num_frames, channels, 2, height // 2, 2, width // 2).mean((3, 5))
+    torch.testing.assert_close(found[0], parts.flatten(1))
+
+
 @pytest.mark.parametrize("in_place", [False, True])
 def test_features_of_a_compiled_model_are_read_too(in_place: bool):
     model = small_unet()
@@ -281,17 +296,26 @@ def test_features_of_a_compiled_model_are_read_too(in_place: bool):
     assert (model._compiled_call_impl is not None) == in_place
 
 
-def test_steering_brings_changes_of_features_closer_to_the_clips(pipe: Any):
+@pytest.mark.parametrize("grid", [1, 2])
+def test_steering_brings_changes_of_features_closer_to_the_clips(pipe: Any, grid: int):
     task = task_on(pipe, QUICK["dmt"])
     noise = torch.randn(task.latents.shape, generator=torch.Generator().manual_seed(1))
 
     def loss(latents: Tensor) -> float:
-        features = space_time_features(task.denoiser, latents, 700)
+        features = space_time_features(task.denoiser, latents, 700, grid=grid)
         return sum(difference_loss(*pair).item() for pair in zip(features, source, strict=True))
 
     with torch.no_grad():
-        source = space_time_features(task.denoiser, task.latents, 700)
-        moved = steered(noise, task.denoiser, source, timestep=700, num_steps=5, learning_rate=0.01)
+        source = space_time_features(task.denoiser, task.latents, 700, grid=grid)
+        moved = steered(
+            noise,
+            task.denoiser,
+            source,
+            timestep=700,
+            num_steps=5,
+            learning_rate=0.01,
+            grid=grid,
+        )
         assert loss(moved) < loss(noise)
     assert moved.shape == noise.shape
     assert not moved.requires_grad

@@ -39,6 +39,9 @@ class DmtSettings(PeerSettings):
         learning_rates: of Adam in the first and in the last steered step, linear between.
         downsampling: by how much latents are made smaller to leave their low frequencies.
         restart: put new noise on after each step, and take it again.
+        grid: parts of a side of the frame, over which features are averaged; published is 1, the
+            whole frame. A mean over the frame says where a thing is only as far as the model's
+            features differ from place to place: those of the embedded models hardly do.
     """
 
     sampling_steps: int = 50
@@ -49,10 +52,11 @@ class DmtSettings(PeerSettings):
     learning_rates: tuple[float, float] = (0.007, 0.004)
     downsampling: int = 4
     restart: bool = True
+    grid: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = ("inversion_steps", "inner_steps", "downsampling")
+        names = ("inversion_steps", "inner_steps", "downsampling", "grid")
         self._expect("1 or more", lambda value: value >= 1, *names)
         self._expect(
             f"from 0 to the {self.sampling_steps} sampling_steps",
@@ -154,11 +158,15 @@ def generate(learned: Learned, settings: DmtSettings, sampling: Sampling) -> Ten
                     latents,
                     prompted,
                     space_time_features(
-                        source, _kept(learned, _name(timestep)).to(device), timestep
+                        source,
+                        _kept(learned, _name(timestep)).to(device),
+                        timestep,
+                        grid=settings.grid,
                     ),
                     timestep=timestep,
                     num_steps=settings.inner_steps,
                     learning_rate=rates[number],
+                    grid=settings.grid,
                 )
             latents = denoised(latents, timestep, following)
             if settings.restart and following is not None:

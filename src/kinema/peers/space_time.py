@@ -1,6 +1,7 @@
 """Space-time features, and how alike two videos change in them (arXiv 2311.17009).
 
-The features are what some layers of a denoiser's decoder give, averaged over the frame.
+The features are what some layers of a denoiser's decoder give, averaged over the frame. Averages
+over a grid of parts, which are not in the paper, leave where things are in the frame.
 """
 
 from dataclasses import replace
@@ -44,22 +45,27 @@ def feature_modules(unet: nn.Module) -> list[nn.Module]:
     return [block.resnets[_LAYER].conv2, temporal[_LAYER], *upsamplers]
 
 
-def space_time_features(denoiser: Denoiser, latents: Tensor, timestep: int) -> list[Tensor]:
+def space_time_features(
+    denoiser: Denoiser, latents: Tensor, timestep: int, *, grid: int = 1
+) -> list[Tensor]:
     """Read the features of one noisy video.
 
     Args:
         denoiser: told the video's prompt.
         latents: `(1, C, T, h, w)`.
         timestep: its noise level.
+        grid: parts of a side of the frame, over each of which the mean is taken.
 
     Returns:
-        For each of `feature_modules`, `(T, channels)` float32: its output's mean over the frame.
+        For each of `feature_modules`, `(T, channels x grid x grid)` float32: its output's means.
     """
     unet = plain_model(denoiser.model)
     read: list[Tensor] = []
     hooks = [
         module.register_forward_hook(
-            lambda module, args, output: read.append(output.float().mean(dim=(-2, -1)))
+            lambda module, args, output: read.append(
+                F.adaptive_avg_pool2d(output.float(), grid).flatten(1)
+            )
         )
         for module in feature_modules(unet)
     ]
@@ -105,6 +111,7 @@ def steered(
     timestep: int,
     num_steps: int,
     learning_rate: float,
+    grid: int = 1,
 ) -> Tensor:
     """Move noisy latents until their features differ between frames as the source's do.
 
@@ -115,6 +122,7 @@ def steered(
         timestep: the level.
         num_steps: of Adam.
         learning_rate: of Adam.
+        grid: which the source's features are of.
     """
     moved = latents.detach().clone().requires_grad_(True)
     optimizer = torch.optim.Adam([moved], lr=learning_rate)
@@ -122,7 +130,7 @@ def steered(
     scaler = torch.amp.GradScaler(latents.device.type, enabled=half)
     for _ in range(num_steps):
         optimizer.zero_grad()
-        features = space_time_features(denoiser, moved, timestep)
+        features = space_time_features(denoiser, moved, timestep, grid=grid)
         losses = [difference_loss(*pair) for pair in zip(features, source, strict=True)]
         scaler.scale(torch.stack(losses).sum()).backward()
         scaler.step(optimizer)

@@ -1,0 +1,116 @@
+"""Do the features that DMT steers by tell motions apart?
+
+Clips of a few motions, each in several looks, are brought to noise levels of a sampling and read as
+DMT reads them: means over the frame, as published, or over the parts of a grid. How unlike two
+clips are is DMT's loss. The table says how often two clips of one motion are less unlike than two
+of different ones: 50 % is chance. Published, the first 20 of 50 steps are steered.
+
+    python benchmarks/frame_features.py --json docs/results/frame_features.json
+"""
+
+import argparse
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import torch
+from report import write_report
+from torch import Tensor
+
+from kinema.compare.sprites_plan import TRAVELLING
+from kinema.motion_inversion.denoising import Denoiser, denoiser_of, latents_of
+from kinema.motion_inversion.pipelines import EMBEDDED, load_pipeline
+from kinema.peers import difference_loss
+from kinema.peers.ddim import Ddim
+from kinema.peers.space_time import space_time_features
+from kinema.sprites import render, sample_captions, sample_scenes
+
+SAMPLING_STEPS = 50
+_SEED = 50_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pipelines", nargs="+", choices=EMBEDDED, default=list(EMBEDDED))
+    parser.add_argument("--motions", type=int, default=6)
+    parser.add_argument("--looks", type=int, default=6, help="of each motion")
+    parser.add_argument(
+        "--grids", nargs="+", type=int, default=[1, 2, 4, 8], help="parts of a side of the frame"
+    )
+    parser.add_argument(
+        "--at",
+        nargs="+",
+        type=int,
+        default=[0, 5, 10, 15, 19, 30],
+        help=f"which of {SAMPLING_STEPS} sampling steps",
+    )
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for name in arguments.pipelines:
+        pipe = load_pipeline(name, dtype=torch.float32)
+        found = _told_apart(pipe, arguments)
+        rows += [{"pipeline": name, **row} for row in found]
+        print(f"\n{name}\n{_table(found, arguments.at)}")
+    if arguments.json:
+        settings = {key: value for key, value in vars(arguments).items() if key != "json"}
+        write_report(arguments.json, device=pipe.device, settings=settings, rows=rows)
+
+
+@torch.no_grad()
+def _told_apart(pipe: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    motions: list[str] = []
+    clips: list[tuple[Tensor, Denoiser]] = []
+    for motion in TRAVELLING[: arguments.motions]:
+        scenes = sample_scenes(arguments.looks, seed=_SEED, motions=[motion])
+        captions = sample_captions(scenes, seed=_SEED, motion_share=0.0)
+        for video, caption in zip(render(scenes).video, captions, strict=True):
+            motions.append(motion)
+            clips.append((latents_of(pipe, video), denoiser_of(pipe, caption)))
+    ddim = Ddim.of(pipe.scheduler, SAMPLING_STEPS)
+    rows = []
+    for grid, step in product(arguments.grids, arguments.at):
+        timestep = ddim.timesteps[step]
+        level = ddim.level(timestep)
+        read = [
+            space_time_features(denoiser, _noisy(clip, level, seed), timestep, grid=grid)
+            for seed, (clip, denoiser) in enumerate(clips)
+        ]
+        unlike = [
+            [difference_loss(*pair).item() for pair in zip(*two, strict=True)]
+            for two in combinations(read, 2)
+        ]
+        same = [first == second for first, second in combinations(motions, 2)]
+        rows.append(
+            {
+                "grid": grid,
+                "step": step,
+                "level": level,
+                "told_apart": share_in_order([sum(losses) for losses in unlike], same),
+            }
+        )
+    return rows
+
+
+def share_in_order(unlike: list[float], same: list[bool]) -> float:
+    """The share of (pair that is the same, pair that is not) of which the first is less unlike."""
+    values, chosen = torch.tensor(unlike), torch.tensor(same)
+    less = values[chosen][:, None] - values[~chosen]
+    return float(((less < 0).double() + 0.5 * (less == 0)).mean())
+
+
+def _noisy(clip: Tensor, level: float, seed: int) -> Tensor:
+    noise = torch.randn(clip.shape, generator=torch.Generator().manual_seed(seed))
+    return level**0.5 * clip + (1 - level) ** 0.5 * noise.to(clip.device)
+
+
+def _table(rows: list[dict[str, Any]], steps: list[int]) -> str:
+    lines = ["parts of the frame, step" + "".join(f"{step:>7}" for step in steps)]
+    for grid in dict.fromkeys(row["grid"] for row in rows):
+        cells = [f"{row['told_apart']:7.0%}" for row in rows if row["grid"] == grid]
+        lines.append(f"{f'{grid} x {grid}':24}" + "".join(cells))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
