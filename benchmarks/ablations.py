@@ -92,6 +92,21 @@ class OfFrames(Inversion):
 
 
 @dataclass(frozen=True)
+class Compressed(Inversion):
+    """Motions whose value embeddings are brought to a low rank after they were learned.
+
+    Attributes:
+        rank: to which.
+    """
+
+    rank: int = 8
+
+    def generate(self, pipe: Any, prompt: Any, learned: Any, **given: Any) -> Any:
+        """Show a prompt, with the motion as a small file would have it."""
+        return super().generate(pipe, prompt, learned.compressed(self.rank), **given)
+
+
+@dataclass(frozen=True)
 class Attending:
     """Motion inversion whose loss counts where a motion prompt says that the clip moves.
 
@@ -159,6 +174,8 @@ EXPERIMENTS: dict[str, dict[str, Method]] = {
         "default": variant(),
         "coarse value": variant(value="coarse"),
         "low-rank value": variant(value="low-rank"),
+        "default, compressed to rank 4": Compressed("variant", DEFAULT, rank=4),
+        "default, compressed to rank 8": Compressed("variant", DEFAULT, rank=8),
         "uniform noise levels": variant(noise_power=0.0),
         "noise power 3": variant(noise_power=3.0),
         "noise power 10": variant(noise_power=10.0),

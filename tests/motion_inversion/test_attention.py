@@ -15,8 +15,8 @@ from kinema.motion_inversion.parameters import (
     QUERY_KEY,
     QUERY_KEY_GRID,
     VALUE,
-    VALUE_SPACE,
-    VALUE_TIME,
+    VALUE_DIRECTIONS,
+    VALUE_SCORES,
     new_embeddings,
 )
 from kinema.motion_inversion.sites import Site, find_sites
@@ -284,7 +284,9 @@ def test_smaller_forms_are_their_full_tensor(form: str):
         full[VALUE + site.name] = (
             at_grid(small[VALUE + site.name], site.grid(LATENT_SIZE))
             if form == "coarse"
-            else low_rank_value(small[VALUE_SPACE + site.name], small[VALUE_TIME + site.name])
+            else low_rank_value(
+                small[VALUE_SCORES + site.name], small[VALUE_DIRECTIONS + site.name]
+            )
         )
     assert sum(t.numel() for t in small.values()) < sum(t.numel() for t in full.values())
     on = Attachment(model, small, sites, Usage())

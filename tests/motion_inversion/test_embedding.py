@@ -9,6 +9,7 @@ from kinema.motion_inversion.embedding import (
     at_grid,
     at_length,
     debias,
+    low_rank_factors,
     low_rank_value,
 )
 
@@ -96,19 +97,35 @@ def test_another_grid_keeps_height_and_width_apart():
     )
 
 
-def test_a_grid_of_factors_is_the_grid_of_their_product():
-    space, time = _value(3, 4, 2), _value(2, 5, 6, seed=1)
+def test_a_grid_of_scores_is_the_grid_of_the_value():
+    scores, directions = _value(3, 4, 5, 2), _value(2, 6, seed=1)
     torch.testing.assert_close(
-        low_rank_value(at_grid(space, (5, 7)), time), at_grid(low_rank_value(space, time), (5, 7))
+        low_rank_value(at_grid(scores, (5, 7)), directions),
+        at_grid(low_rank_value(scores, directions), (5, 7)),
     )
 
 
-def test_low_rank_is_the_sum_of_its_patterns():
-    space, time = _value(3, 4, 2), _value(2, 5, 6, seed=1)
+def test_low_rank_is_the_sum_over_its_directions():
+    scores, directions = _value(3, 4, 5, 2), _value(2, 6, seed=1)
     expected = torch.zeros(3, 4, 5, 6, dtype=torch.float64)
-    for pattern in range(2):
-        expected += space[:, :, pattern, None, None] * time[pattern]
-    torch.testing.assert_close(low_rank_value(space, time), expected)
+    for number in range(2):
+        expected += scores[..., number, None] * directions[number]
+    torch.testing.assert_close(low_rank_value(scores, directions), expected)
+
+
+@pytest.mark.parametrize("places", [(3, 4), (1, 1)], ids=str)
+def test_low_rank_factors_are_the_closest_there_are(places: tuple[int, int]):
+    value = _value(*places, 5, 6)
+    for rank in (1, 2, 6):
+        scores, directions = low_rank_factors(value, rank)
+        assert (scores.shape, directions.shape) == ((*places, 5, rank), (rank, 6))
+        torch.testing.assert_close(
+            directions @ directions.mT, torch.eye(rank, dtype=torch.float64), atol=1e-12, rtol=0
+        )
+        singular = torch.linalg.svdvals(value.flatten(0, 2))
+        lost = (low_rank_value(scores, directions) - value).square().sum()
+        # Eckart and Young: what is left out is what the other singular values say.
+        torch.testing.assert_close(lost, singular[rank:].square().sum(), atol=1e-9, rtol=0)
 
 
 def test_resizing_passes_gradients_on():

@@ -18,8 +18,8 @@ from kinema.motion_inversion.origin import Attentions, attentions_of
 from kinema.motion_inversion.parameters import (
     QUERY_KEY,
     VALUE,
-    VALUE_SPACE,
-    VALUE_TIME,
+    VALUE_DIRECTIONS,
+    VALUE_SCORES,
     new_embeddings,
     site_value,
 )
@@ -415,7 +415,10 @@ def test_only_one_kind():
     names = {name.partition("/")[0] for name in motion.only("query_key").tensors}
     assert names == {"query_key"}
     low_rank = _motion(value="low-rank").only("value")
-    assert {name.partition("/")[0] for name in low_rank.tensors} == {"value_space", "value_time"}
+    assert {name.partition("/")[0] for name in low_rank.tensors} == {
+        "value_scores",
+        "value_directions",
+    }
     with pytest.raises(InputError, match=r"kind is 'key'; expected one of query_key, value"):
         motion.only("key")
     with pytest.raises(InputError, match="has no value embeddings"):
@@ -586,16 +589,49 @@ def test_numbers_too_large_for_half_precision_are_not_written(what: str, tmp_pat
     assert _same(Motion.load(tmp_path / "car.safetensors"), motion)
 
 
-def test_low_rank_names_come_in_pairs():
+@pytest.mark.parametrize("left_out", [VALUE_SCORES, VALUE_DIRECTIONS])
+def test_low_rank_names_come_in_pairs(left_out: str):
     motion = _motion(value="low-rank")
-    spaces = {name.removeprefix(VALUE_SPACE) for name in motion.tensors if VALUE_SPACE in name}
-    times = {name.removeprefix(VALUE_TIME) for name in motion.tensors if VALUE_TIME in name}
-    assert spaces == times != set()
-    with pytest.raises(InputError, match="without its value_time"):
-        dataclasses.replace(
-            motion,
-            tensors={n: t for n, t in motion.tensors.items() if not n.startswith(VALUE_TIME)},
-        )
+    kept = {name: t for name, t in motion.tensors.items() if not name.startswith(left_out)}
+    with pytest.raises(InputError, match=r"without the other; expected both factors"):
+        dataclasses.replace(motion, tensors=kept)
+
+
+def test_scores_and_directions_are_as_many():
+    motion = _motion(value="low-rank", rank=3)
+    name = next(name for name in motion.tensors if name.startswith(VALUE_DIRECTIONS))
+    with pytest.raises(InputError, match=r"3 scores a place on 2 directions of .*attn1; expected"):
+        dataclasses.replace(motion, tensors={**motion.tensors, name: motion.tensors[name][:2]})
+    with pytest.raises(InputError, match=r"5 frames long with 7 channels, and the motion 5 with"):
+        dataclasses.replace(motion, tensors={**motion.tensors, name: torch.zeros(3, 7)})
+
+
+def test_a_motion_of_low_rank_is_compressed_without_loss():
+    motion = _motion(value="low-rank", rank=2)
+    full = {VALUE + path: value for path, value in _values(motion, "raw").items()}
+    kept = {name: t for name, t in motion.tensors.items() if name.startswith(QUERY_KEY)}
+    small = Motion({**kept, **full}, motion.origin).compressed(2)
+    assert small.num_numbers == motion.num_numbers
+    for name, value in _values(small, "centred").items():
+        torch.testing.assert_close(value, _values(motion, "centred")[name], atol=1e-5, rtol=1e-4)
+    for name, tensor in kept.items():
+        assert small.tensors[name] is tensor
+    assert small.origin.history == ("compressed to rank 2",)
+
+
+def test_compressing_leaves_what_is_smaller_and_can_be_done_again():
+    motion = _motion(latents=True)
+    assert motion.compressed(1000).tensors.keys() == motion.tensors.keys()
+    once = motion.compressed(3)
+    assert once.num_numbers < motion.num_numbers
+    twice = once.compressed(2)
+    assert twice.num_numbers < once.num_numbers
+    for name, value in _values(motion.compressed(2), "raw").items():
+        torch.testing.assert_close(_values(twice, "raw")[name], value, atol=1e-4, rtol=1e-3)
+    assert twice.inverted_latents is motion.inverted_latents
+    for rank, sentence in ((0, "rank is 0; expected 1 or more"), (1.5, "rank is 1.5; expected a")):
+        with pytest.raises(InputError, match=sentence):
+            motion.compressed(rank)
 
 
 def test_the_hub_gets_the_file_and_a_card(tmp_path: Path, monkeypatch: Any):

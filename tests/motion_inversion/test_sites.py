@@ -86,11 +86,11 @@ def test_a_coarse_or_low_rank_motion_is_a_file_one_can_mail():
         )
         for form in ("full", "coarse", "low-rank", "none")
     }
-    # 10x18 sites become 3x5; rank 8 keeps 8 patterns of 180 sites and 8 of 24 x 1280.
+    # 10x18 places become 3x5; rank 8 keeps 8 directions and 8 scores a place and frame.
     assert numbers == {
         "full": 10 * 180 * 24 * 1280,
         "coarse": 10 * 15 * 24 * 1280,
-        "low-rank": 10 * 8 * (180 + 24 * 1280),
+        "low-rank": 10 * 8 * (180 * 24 + 1280),
         "none": 0,
     }
 

@@ -1,16 +1,17 @@
-"""Arithmetic on the tensors of motions: everything here is linear, and none of it debiases."""
+"""Arithmetic on the tensors of motions: all of it linear but `compressed`; none of it debiases."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
-from kinema.motion_inversion.embedding import at_grid, low_rank_value
+from kinema.motion_inversion.embedding import at_grid, low_rank_factors, low_rank_value
 from kinema.motion_inversion.parameters import (
     QUERY_KEY_GRID,
     VALUE,
-    VALUE_SPACE,
-    VALUE_TIME,
+    VALUE_DIRECTIONS,
+    VALUE_SCORES,
     named_module,
 )
 
@@ -18,9 +19,9 @@ Tensors = Mapping[str, Tensor]
 
 
 def scaled(tensors: Tensors, factor: float) -> dict[str, Tensor]:
-    """Every embedding times a number; of two factors, the one over time takes it."""
+    """Every embedding times a number; of scores and directions, the scores."""
     return {
-        name: tensor if name.startswith(VALUE_SPACE) else tensor * factor
+        name: tensor if name.startswith(VALUE_DIRECTIONS) else tensor * factor
         for name, tensor in tensors.items()
     }
 
@@ -28,9 +29,24 @@ def scaled(tensors: Tensors, factor: float) -> dict[str, Tensor]:
 def in_time(tensors: Tensors, change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
     """Every embedding with a linear change of its frames, `(..., N, C)` to `(..., M, C)`."""
     return {
-        name: tensor if name.startswith(VALUE_SPACE) else change(tensor)
+        name: tensor if name.startswith(VALUE_DIRECTIONS) else change(tensor)
         for name, tensor in tensors.items()
     }
+
+
+def compressed(tensors: Tensors, rank: int) -> dict[str, Tensor]:
+    """Value embeddings of low rank, each as close as can be; those that are smaller stay."""
+    small = {name: tensor for name, tensor in tensors.items() if not name.startswith("value")}
+    for path in dict.fromkeys(named_module(name) for name in tensors if name.startswith("value")):
+        kept = _value(tensors, path)
+        value = _full(kept, path)
+        *places, channels = value.shape
+        num_numbers = rank * (math.prod(places) + channels)
+        if num_numbers < sum(tensor.numel() for tensor in kept.values()):
+            scores, directions = low_rank_factors(value, rank)
+            kept = {VALUE_SCORES + path: scores, VALUE_DIRECTIONS + path: directions}
+        small |= kept
+    return small
 
 
 def summed(a: Tensors, b: Tensors) -> dict[str, Tensor]:
@@ -52,7 +68,7 @@ def summed(a: Tensors, b: Tensors) -> dict[str, Tensor]:
 
 
 def _value(tensors: Tensors, path: str) -> dict[str, Tensor]:
-    names = (kind + path for kind in (VALUE, VALUE_SPACE, VALUE_TIME))
+    names = (kind + path for kind in (VALUE, VALUE_SCORES, VALUE_DIRECTIONS))
     return {name: tensors[name] for name in names if name in tensors}
 
 
@@ -60,20 +76,29 @@ def _summed_value(a: dict[str, Tensor], b: dict[str, Tensor]) -> dict[str, Tenso
     if not a or not b:
         return a or b
     path = named_module(next(iter(a)))
-    space, time = VALUE_SPACE + path, VALUE_TIME + path
-    if space in a and space in b and a[space].shape[:2] == b[space].shape[:2]:
+    scores, directions = VALUE_SCORES + path, VALUE_DIRECTIONS + path
+    if scores in a and scores in b:
         return {
-            space: torch.cat([a[space], b[space]], dim=-1),
-            time: torch.cat([a[time], b[time]], dim=0),
+            scores: torch.cat(_of_one_grid(a[scores], b[scores]), dim=-1),
+            directions: torch.cat([a[directions], b[directions]], dim=0),
         }
-    full = [
-        value[VALUE + path] if VALUE + path in value else low_rank_value(value[space], value[time])
-        for value in (a, b)
-    ]
-    return {VALUE + path: _on_the_finer_grid(*full)}
+    return {VALUE + path: _on_the_finer_grid(_full(a, path), _full(b, path))}
+
+
+def _full(value: Tensors, path: str) -> Tensor:
+    """A value embedding `(H, W, N, C)`, whatever its form."""
+    if VALUE + path in value:
+        return value[VALUE + path]
+    return low_rank_value(value[VALUE_SCORES + path], value[VALUE_DIRECTIONS + path])
 
 
 def _on_the_finer_grid(a: Tensor, b: Tensor) -> Tensor:
     """The sum of two embeddings `(H, W, N, C)` of any grids."""
+    a, b = _of_one_grid(a, b)
+    return a + b
+
+
+def _of_one_grid(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Two embeddings or scores `(H, W, ...)` on the finer of their grids."""
     grid = (max(a.shape[0], b.shape[0]), max(a.shape[1], b.shape[1]))
-    return at_grid(a, grid) + at_grid(b, grid)
+    return at_grid(a, grid), at_grid(b, grid)

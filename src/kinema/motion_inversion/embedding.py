@@ -73,7 +73,7 @@ def at_length(embedding: Tensor, num_frames: int) -> Tensor:
 
 
 def at_grid(value: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Bring a value embedding, or its factor over space, to another grid, bilinearly.
+    """Bring a value embedding, or its scores, to another grid, bilinearly.
 
     Args:
         value: `(H, W, ...)`, floating.
@@ -90,14 +90,35 @@ def at_grid(value: Tensor, grid: tuple[int, int]) -> Tensor:
     return resized.permute(1, 2, 0).reshape(*grid, *value.shape[2:])
 
 
-def low_rank_value(space: Tensor, time: Tensor) -> Tensor:
+def low_rank_value(scores: Tensor, directions: Tensor) -> Tensor:
     """Put a value embedding of low rank together.
 
+    Places and frames on one side, channels on the other: what a clip's motion says of a place
+    changes with every frame, but lies along few directions of the channels. With places on one
+    side and frames and channels on the other much more of a motion is lost (`docs/log.md`).
+
     Args:
-        space: `(H, W, R)`.
-        time: `(R, N, C)`.
+        scores: `(H, W, N, R)`.
+        directions: `(R, C)`.
 
     Returns:
-        `(H, W, N, C)`, of rank R at most as a matrix of places by frames and channels.
+        `(H, W, N, C)`, of rank R at most as a matrix of places and frames by channels.
     """
-    return torch.einsum("hwr,rnc->hwnc", space, time)
+    return scores @ directions
+
+
+def low_rank_factors(value: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """The scores and directions that are closest to a value embedding, by least squares.
+
+    Args:
+        value: `(H, W, N, C)`.
+        rank: R, at most C.
+
+    Returns:
+        `(H, W, N, R)` and `(R, C)`, rows of length 1 at right angles, in the value's dtype.
+    """
+    flat = value.double().flatten(0, 2)
+    # Its right singular vectors; of places and frames there may be many times the channels.
+    _, vectors = torch.linalg.eigh(flat.mT @ flat)
+    directions = vectors.flip(-1)[:, :rank].mT
+    return (value.double() @ directions.mT).to(value.dtype), directions.to(value.dtype)

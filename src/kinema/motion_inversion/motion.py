@@ -12,15 +12,17 @@ from torch import Tensor
 
 from kinema.errors import InputError
 from kinema.motion_inversion import motion_file
+from kinema.motion_inversion.arguments import whole_number
 from kinema.motion_inversion.attach import attach
 from kinema.motion_inversion.attachment import Attachment
-from kinema.motion_inversion.combine import in_time, scaled, summed
+from kinema.motion_inversion.combine import compressed, in_time, scaled, summed
 from kinema.motion_inversion.embedding import at_length
 from kinema.motion_inversion.origin import Origin, check_same_model
 from kinema.motion_inversion.parameters import (
-    VALUE_SPACE,
-    VALUE_TIME,
+    VALUE_DIRECTIONS,
+    VALUE_SCORES,
     check_embedding,
+    named_module,
 )
 from kinema.motion_inversion.sites import LAYOUTS
 
@@ -54,17 +56,32 @@ class Motion:
             check_embedding(
                 name, tensor, num_frames=self.num_frames, attentions=self.origin.attentions
             )
-            for kind, other in ((VALUE_SPACE, VALUE_TIME), (VALUE_TIME, VALUE_SPACE)):
-                path = name.removeprefix(kind)
-                if path != name and other + path not in self.tensors:
-                    raise InputError(
-                        f"a tensor {name} without its {other}{path}; expected both factors"
-                    )
+        self._check_factors()
         latents = self.inverted_latents
         if latents is not None and (latents.ndim != 4 or not latents.isfinite().all()):
             raise InputError(
                 f"inverted latents of shape {tuple(latents.shape)}; expected (C, T, H, W), finite"
             )
+
+    def _check_factors(self) -> None:
+        """See that scores and directions come together, and are of one rank."""
+        paths = [
+            {named_module(name) for name in self.tensors if name.startswith(kind)}
+            for kind in (VALUE_SCORES, VALUE_DIRECTIONS)
+        ]
+        for path in sorted(paths[0] ^ paths[1]):
+            raise InputError(
+                f"one of the tensors {VALUE_SCORES}{path} and {VALUE_DIRECTIONS}{path} without the "
+                "other; expected both factors"
+            )
+        for path in paths[0]:
+            num_scores = self.tensors[VALUE_SCORES + path].shape[-1]
+            num_directions = len(self.tensors[VALUE_DIRECTIONS + path])
+            if num_scores != num_directions:
+                raise InputError(
+                    f"{num_scores} scores a place on {num_directions} directions of {path}; "
+                    "expected as many of both"
+                )
 
     @property
     def num_frames(self) -> int:
@@ -197,6 +214,28 @@ class Motion:
                 num_frames=num_frames,
                 clip_frames=self.origin.clip_time.num_frames,
             ),
+        )
+
+    def compressed(self, rank: int = 8) -> "Motion":
+        """The motion in a small file: value embeddings of low rank, as close as can be.
+
+        A learned value embedding lies along few directions of its channels. On the embedded models
+        rank 8 keeps nearly all of a motion in a ninth of the numbers (`docs/log.md`); at
+        ZeroScope's size 55 million numbers become 0.6 million, and what that keeps there is
+        unmeasured. Embeddings that are smaller than that stay as they are, and so do query-keys.
+
+        Args:
+            rank: directions of each attention's channels, 1 or more; more keep more.
+
+        Raises:
+            InputError: a rank that makes no sense.
+        """
+        if whole_number("rank", rank) < 1:
+            raise InputError(f"rank is {rank}; expected 1 or more")
+        return Motion(
+            compressed(self.tensors, rank),
+            self.origin.then(done=f"compressed to rank {rank}"),
+            self.inverted_latents,
         )
 
     def only(self, kind: str) -> "Motion":

@@ -3,7 +3,7 @@
 A motion is a flat dictionary, as a safetensors file is. Blocks own "query_key/<block>"
 `(1, N, C)` or "query_key_grid/<block>" `(H, W, N, C)`; attentions own "value/<attention>"
 `(H, W, N, C)`, where H and W may be coarser than the attention's grid, or the two factors
-"value_space/<attention>" `(H, W, R)` and "value_time/<attention>" `(R, N, C)`.
+"value_scores/<attention>" `(H, W, N, R)` and "value_directions/<attention>" `(R, C)`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,9 +18,9 @@ from kinema.motion_inversion.sites import Site
 QUERY_KEY = "query_key/"
 QUERY_KEY_GRID = "query_key_grid/"
 VALUE = "value/"
-VALUE_SPACE = "value_space/"
-VALUE_TIME = "value_time/"
-_AXES = {QUERY_KEY: 3, QUERY_KEY_GRID: 4, VALUE: 4, VALUE_SPACE: 3, VALUE_TIME: 3}
+VALUE_SCORES = "value_scores/"
+VALUE_DIRECTIONS = "value_directions/"
+_AXES = {QUERY_KEY: 3, QUERY_KEY_GRID: 4, VALUE: 4, VALUE_SCORES: 4, VALUE_DIRECTIONS: 2}
 _OF_BLOCKS = (QUERY_KEY, QUERY_KEY_GRID)
 VALUE_FORMS = ("full", "coarse", "low-rank", "none")
 """How the value embeddings are kept; `new_embeddings` says what each one means."""
@@ -48,12 +48,12 @@ def new_embeddings(
         query_key: make query-key embeddings.
         query_key_grid: one at every place in place of the published one for all.
         value: "full" for one value at every place, as published; "coarse" for one at every
-            `coarse_factor` places in height and in width, bilinear between them; "low-rank" for a
-            product of `rank` patterns in space and as many in time, whose patterns in space are
-            random and whose patterns in time are zero; "none" for none.
+            `coarse_factor` places in height and in width, bilinear between them; "low-rank" for
+            `rank` directions over channels, random at first, and a score on each of them at every
+            place and frame, zero at first; "none" for none.
         coarse_factor: 1 or more.
         rank: 1 or more.
-        seed: of the patterns in space.
+        seed: of the directions.
         device: of the tensors; "meta" to count them.
 
     Raises:
@@ -81,11 +81,11 @@ def new_embeddings(
                 height, width, num_frames, site.channels, device=device
             )
         elif value == "low-rank":
-            patterns = torch.randn(height, width, rank, generator=generator) / rank**0.5
-            tensors[VALUE_SPACE + site.name] = patterns.to(device)
-            tensors[VALUE_TIME + site.name] = torch.zeros(
-                rank, num_frames, site.channels, device=device
+            directions = torch.randn(rank, site.channels, generator=generator) / rank**0.5
+            tensors[VALUE_SCORES + site.name] = torch.zeros(
+                height, width, num_frames, rank, device=device
             )
+            tensors[VALUE_DIRECTIONS + site.name] = directions.to(device)
     return tensors
 
 
@@ -119,9 +119,11 @@ def site_value(
         return None
     if VALUE + site.name in tensors:
         return at_grid(debias(at_length(tensors[VALUE + site.name], num_frames), mode), grid)
-    if VALUE_TIME + site.name in tensors:
-        time = debias(at_length(tensors[VALUE_TIME + site.name], num_frames), mode)
-        return low_rank_value(at_grid(tensors[VALUE_SPACE + site.name], grid), time)
+    if VALUE_SCORES + site.name in tensors:
+        scores = at_grid(
+            debias(at_length(tensors[VALUE_SCORES + site.name], num_frames), mode), grid
+        )
+        return low_rank_value(scores, tensors[VALUE_DIRECTIONS + site.name])
     return None
 
 
@@ -160,10 +162,11 @@ def check_embedding(
             f"a tensor {name}, and the model that the motion was learned on has no temporal "
             f"{'block' if kind in _OF_BLOCKS else 'attention'} {path}; learn the motion again"
         )
-    if kind != VALUE_SPACE and tensor.shape[-2:] != (num_frames, channels):
-        found, there = tensor.shape[-2:]
+    frames = num_frames if kind == VALUE_DIRECTIONS else tensor.shape[-2]
+    there = channels if kind == VALUE_SCORES else tensor.shape[-1]
+    if (frames, there) != (num_frames, channels):
         raise InputError(
-            f"{name} is {found} frames long with {there} channels, and the motion {num_frames} "
+            f"{name} is {frames} frames long with {there} channels, and the motion {num_frames} "
             f"with {channels} at {path}; learn it again"
         )
     if kind == QUERY_KEY and len(tensor) != 1:
