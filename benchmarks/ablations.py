@@ -137,6 +137,20 @@ class Attending:
         return self.inner.generate(pipe, prompt, learned, **given)
 
 
+def _parts(**sampling: float) -> dict[str, Method]:
+    """Raw embeddings, sampled in some way, and parts of them: methods by "{}, what part"."""
+    raw: dict[str, Any] = {"value": "raw", **sampling}
+    return {
+        "{}": variant(raw),
+        "{}, no query-key": variant({**raw, "query_key": 0.0}),
+        "{}, no value": variant({**raw, "value_strength": 0.0}),
+        "{}, frame 1 alone": OfFrames("variant", DEFAULT, raw, first=True),
+        "{}, without frame 1": OfFrames("variant", DEFAULT, raw, first=False),
+        "{}, first half": variant({**raw, "window": (0.0, 0.5)}),
+        "{}, second half": variant({**raw, "window": (0.5, 1.0)}),
+    }
+
+
 EXPERIMENTS: dict[str, dict[str, Method]] = {
     "embeddings": {
         "none": METHODS["none"],
@@ -161,13 +175,13 @@ EXPERIMENTS: dict[str, dict[str, Method]] = {
     },
     "leak": {
         "none": METHODS["none"],
-        "raw": variant({"value": "raw"}),
-        "raw, no query-key": variant({"value": "raw", "query_key": 0.0}),
-        "raw, no value": variant({"value": "raw", "value_strength": 0.0}),
-        "raw, frame 1 alone": OfFrames("variant", DEFAULT, {"value": "raw"}, first=True),
-        "raw, without frame 1": OfFrames("variant", DEFAULT, {"value": "raw"}, first=False),
-        "raw, first half": variant({"value": "raw", "window": (0.0, 0.5)}),
-        "raw, second half": variant({"value": "raw", "window": (0.5, 1.0)}),
+        # At eight times the strength there is a leak to look into on the embedded models.
+        **{
+            name.format(strongly): method
+            for strongly, parts in (("raw", _parts()), ("strong raw", _parts(strength=8.0)))
+            for name, method in parts.items()
+        },
+        "strong centred": variant({"strength": 8.0}),
     },
     "ours": {
         "none": METHODS["none"],

@@ -93,6 +93,9 @@ def test_a_coarse_or_low_rank_motion_is_a_file_one_can_mail():
         "low-rank": 10 * 8 * (180 * 24 + 1280),
         "none": 0,
     }
+    # With the query-keys of five blocks and the clip's own noise, in float16.
+    numbers_in_file = numbers["low-rank"] + 5 * 24 * 1280 + 4 * 24 * 40 * 72
+    assert 2 * numbers_in_file < 2_000_000
 
 
 def test_all_of_zeroscope_counts_every_level():
