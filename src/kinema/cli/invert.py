@@ -9,7 +9,6 @@ from kinema.cli.limits import check_frames, check_seeds, size_of
 from kinema.errors import InputError
 
 _OURS = "kinema"
-_RANK = 8  # that of Motion.compressed
 # Each is a field of InversionSettings; None leaves it as the preset has it.
 _SETTINGS = {
     "num_steps": (int, "N", "steps of the optimiser"),
@@ -65,16 +64,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--half", action="store_true", help="write float16: half as large, the same to the eye"
     )
     command.add_argument(
-        "--compress",
-        type=int,
-        nargs="?",
-        const=_RANK,
-        metavar="RANK",
-        help=f"write value embeddings of low rank ({_RANK}): a small file, which keeps nearly all "
-        "of a motion on the embedded models; with --half under 2 MB at ZeroScope's size, where "
-        "what it keeps is unmeasured",
-    )
-    command.add_argument(
         "--no-preview", action="store_true", help="write no gif of the clip beside the motion"
     )
     command.set_defaults(run=run)
@@ -125,8 +114,6 @@ def run(arguments: argparse.Namespace) -> None:
         )
     check_seeds(arguments.seed)
     check_frames(arguments.frames)
-    if arguments.compress is not None and arguments.compress < 1:
-        raise InputError(f"--compress is {arguments.compress}; give a rank of 1 or more")
     arguments.size = size_of(arguments.size)
     if arguments.method != _OURS:
         _run_peer(arguments)
@@ -164,10 +151,6 @@ def _run_peer(arguments: argparse.Namespace) -> None:
     from kinema.peers import Inversion, method_named
 
     method, output = method_named(arguments.method), arguments.output
-    if arguments.compress is not None and not isinstance(method, Inversion):
-        raise InputError(
-            f"--compress is for value embeddings, and {arguments.method} learns none; leave it out"
-        )
     if arguments.attend or arguments.compile or arguments.settings != "default":
         raise InputError(
             "--attend, --compile and --settings are for kinema's own method, not for "
@@ -206,8 +189,6 @@ def _save(learned: Any, arguments: argparse.Namespace, pipe: Any) -> None:
     import torch
 
     output = arguments.output
-    if arguments.compress is not None:
-        learned = learned.compressed(arguments.compress)
     learned.save(
         output,
         dtype=torch.float16 if arguments.half else None,

@@ -217,12 +217,11 @@ class Motion:
         )
 
     def compressed(self, rank: int = 8) -> "Motion":
-        """The motion in a small file: value embeddings of low rank, as close as can be.
+        """The motion in fewer numbers: value embeddings of low rank, as close as can be.
 
-        A learned value embedding lies along few directions of its channels. On the embedded models
-        rank 8 keeps nearly all of a motion in a ninth of the numbers (`docs/log.md`); at
-        ZeroScope's size 55 million numbers become 0.6 million, and what that keeps there is
-        unmeasured. Embeddings that are smaller than that stay as they are, and so do query-keys.
+        For motions that are there, as a sum, whose ranks add up. What is learned in low rank from
+        the start (`InversionSettings(value="low-rank")`) loses less by it (`docs/log.md`).
+        Embeddings that are smaller already stay as they are, and so do query-keys.
 
         Args:
             rank: directions of each attention's channels, 1 or more; more keep more.
