@@ -92,18 +92,33 @@ class OfFrames(Inversion):
 
 
 @dataclass(frozen=True)
-class Compressed(Inversion):
-    """Motions whose value embeddings are brought to a low rank after they were learned.
+class Compressed:
+    """Motion inversion whose value embeddings are brought to a low rank once they are learned.
 
     Attributes:
+        inner: how it learns otherwise, and generates.
         rank: to which.
     """
 
+    inner: Inversion
     rank: int = 8
 
+    @property
+    def defaults(self) -> InversionSettings:
+        """Those of the inner method."""
+        return self.inner.defaults
+
+    def check(self, pipe: Any, settings: Any = None) -> None:
+        """As the inner method."""
+        self.inner.check(pipe, settings)
+
+    def learn(self, pipe: Any, video: Any, **given: Any) -> Any:
+        """Learn from one clip, and compress."""
+        return self.inner.learn(pipe, video, **given).compressed(self.rank)
+
     def generate(self, pipe: Any, prompt: Any, learned: Any, **given: Any) -> Any:
-        """Show a prompt, with the motion as a small file would have it."""
-        return super().generate(pipe, prompt, learned.compressed(self.rank), **given)
+        """As the inner method."""
+        return self.inner.generate(pipe, prompt, learned, **given)
 
 
 @dataclass(frozen=True)
@@ -188,8 +203,7 @@ EXPERIMENTS: dict[str, dict[str, Method]] = {
         "default": variant(),
         "coarse value": variant(value="coarse"),
         "low-rank value": variant(value="low-rank"),
-        "default, compressed to rank 4": Compressed("variant", DEFAULT, rank=4),
-        "default, compressed to rank 8": Compressed("variant", DEFAULT, rank=8),
+        "default, compressed to rank 8": Compressed(variant()),
         "uniform noise levels": variant(noise_power=0.0),
         "noise power 3": variant(noise_power=3.0),
         "noise power 10": variant(noise_power=10.0),

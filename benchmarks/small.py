@@ -38,7 +38,7 @@ SMALL: dict[str, tuple[str, ...]] = {
         *(*_FEW, *_LITTLE, "--learning-steps", "30"),
         *("--variants", "both", "raw", "raw, no value", "coarse value", "4 x 4 parts", "bound"),
     ),
-    "frame_features": ("--motions", "2", "--looks", "2", "--grids", "1", "4", "--at", "10"),
+    "frame_features": ("--motions", "2", "--looks", "2", "--grids", "1", "4", "--at", "40"),
     "arithmetic": (
         *("--pipelines", "sprites-animatediff", "--pairs", "1", "--prompts", "1"),
         *(*_LITTLE, "--values", "centred"),

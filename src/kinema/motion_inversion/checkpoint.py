@@ -94,6 +94,13 @@ def read_checkpoint(path: str | Path, progress: Progress, origin: Origin) -> Non
             f"{path} has learned for {step} steps and num_steps is {wanted}; give {step} or more, "
             "or start without it"
         )
+    for name, tensor in progress.tensors.items():
+        kept = content.get(f"embedding/{name}")
+        if kept is None or kept.shape != tensor.shape:
+            raise InputError(
+                f"{path} is a checkpoint of embeddings of another form, without {name} of shape "
+                f"{tuple(tensor.shape)}; start without it"
+            )
     with torch.no_grad():
         for name, tensor in progress.tensors.items():
             tensor.copy_(content[f"embedding/{name}"])

@@ -1,6 +1,5 @@
 """Arithmetic on the tensors of motions: all of it linear but `compressed`; none of it debiases."""
 
-import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -35,25 +34,29 @@ def in_time(tensors: Tensors, change: Callable[[Tensor], Tensor]) -> dict[str, T
 
 
 def compressed(tensors: Tensors, rank: int) -> dict[str, Tensor]:
-    """Value embeddings of low rank, each as close as can be; those that are smaller stay."""
+    """Value embeddings of low rank, close to what was learned; those that are smaller stay."""
     small = {name: tensor for name, tensor in tensors.items() if not name.startswith("value")}
     for path in dict.fromkeys(named_module(name) for name in tensors if name.startswith("value")):
         kept = _value(tensors, path)
         value = _full(kept, path)
-        *places, channels = value.shape
-        num_numbers = rank * (math.prod(places) + channels)
-        if num_numbers < sum(tensor.numel() for tensor in kept.values()):
-            scores, directions = low_rank_factors(value, rank)
-            kept = {VALUE_SCORES + path: scores, VALUE_DIRECTIONS + path: directions}
-        small |= kept
+        scores, directions = low_rank_factors(value, min(rank, value.shape[-1]))
+        forms = (
+            kept,
+            {VALUE_SCORES + path: scores, VALUE_DIRECTIONS + path: directions},
+        )
+        small |= min(forms, key=_num_numbers)
     return small
+
+
+def _num_numbers(tensors: dict[str, Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors.values())
 
 
 def summed(a: Tensors, b: Tensors) -> dict[str, Tensor]:
     """The sum of two motions' embeddings of one length; where one has none, the other's.
 
-    Value embeddings of low rank stay so, with the ranks of both. A full one and another grid or
-    form are added on the finer of the two grids.
+    Value embeddings of low rank stay so, with the ranks of both; any other two are added in full.
+    Either is on the finer of the two grids.
     """
     total = {name: tensor for name, tensor in a.items() if not name.startswith("value")}
     for name, tensor in b.items():

@@ -90,7 +90,7 @@ class Motion:
 
     @property
     def num_numbers(self) -> int:
-        """How many numbers were learned."""
+        """How many numbers the embeddings are."""
         return sum(tensor.numel() for tensor in self.tensors.values())
 
     @property
@@ -217,10 +217,10 @@ class Motion:
         )
 
     def compressed(self, rank: int = 8) -> "Motion":
-        """The motion in fewer numbers: value embeddings of low rank, as close as can be.
+        """The motion in fewer numbers: value embeddings of low rank, close to what was learned.
 
-        For motions that are there, as a sum, whose ranks add up. What is learned in low rank from
-        the start (`InversionSettings(value="low-rank")`) loses less by it (`docs/log.md`).
+        For motions that are there, and for sums, whose ranks add up; what shall be small can be
+        learned so (`InversionSettings(value="low-rank")`). What each loses is in `docs/log.md`.
         Embeddings that are smaller already stay as they are, and so do query-keys.
 
         Args:

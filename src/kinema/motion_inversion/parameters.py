@@ -143,6 +143,10 @@ def check_embedding(
             model has not, another number of frames or channels, NaN or infinity.
     """
     kind = name[: len(name) - len(named_module(name))]
+    if kind in ("value_space/", "value_time/"):
+        raise InputError(
+            f"a tensor {name}, of a form that is no longer read; learn the motion again"
+        )
     if _AXES.get(kind) != tensor.ndim:
         raise InputError(
             f"a tensor {name} with {tensor.ndim} axes; expected one of "
@@ -163,11 +167,14 @@ def check_embedding(
             f"{'block' if kind in _OF_BLOCKS else 'attention'} {path}; learn the motion again"
         )
     frames = num_frames if kind == VALUE_DIRECTIONS else tensor.shape[-2]
-    there = channels if kind == VALUE_SCORES else tensor.shape[-1]
-    if (frames, there) != (num_frames, channels):
+    if frames != num_frames:
         raise InputError(
-            f"{name} is {frames} frames long with {there} channels, and the motion {num_frames} "
-            f"with {channels} at {path}; learn it again"
+            f"{name} is {frames} frames long, and the motion {num_frames}; learn it again"
+        )
+    there = channels if kind == VALUE_SCORES else tensor.shape[-1]
+    if there != channels:
+        raise InputError(
+            f"{name} is of {there} channels, and there are {channels} at {path}; learn it again"
         )
     if kind == QUERY_KEY and len(tensor) != 1:
         raise InputError(f"{name} is of {len(tensor)} places; expected 1, which stands for all")

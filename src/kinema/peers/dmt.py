@@ -5,7 +5,9 @@ steered. There, Adam moves the latents until their space-time features differ fr
 as the clip's do (arXiv 2311.17009).
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +43,8 @@ class DmtSettings(PeerSettings):
         restart: put new noise on after each step, and take it again.
         grid: parts of a side of the frame, over which features are averaged; published is 1, the
             whole frame. A mean over the frame says where a thing is only as far as the model's
-            features differ from place to place: those of the embedded models hardly do.
+            features differ from place to place, and those of the embedded models do too little
+            (`benchmarks/frame_features.py`).
     """
 
     sampling_steps: int = 50
@@ -70,6 +73,13 @@ class DmtSettings(PeerSettings):
         )
         object.__setattr__(self, "learning_rates", tuple(self.learning_rates))
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        values = super().to_json()
+        if self.grid == 1:  # settings of before say nothing of it
+            del values["grid"]
+        return values
+
     def over(self, num_steps: int) -> "DmtSettings":
         """The same for another number of sampling steps: the same share of them steered, and each
         by as much more or less as makes all of them reach as far."""
@@ -95,23 +105,39 @@ def learn(task: Task, settings: DmtSettings, *, progress: bool) -> Learned:
     ddim = Ddim.of(task.pipe.scheduler, settings.sampling_steps)
     needed = set(ddim.timesteps[: settings.guided_steps])
     kept: dict[str, Tensor] = {}
-    # The clean clip counts as the least noisy latents, as the level at which noise is nothing
-    # has no step up in some parametrisations.
-    latents, level = task.latents, ddim.level(0)
     timesteps = ddim.inversion_timesteps(settings.inversion_steps)
-    with frozen(task.unet):
-        for timestep in tqdm(timesteps, desc=NAME, disable=not progress, leave=False):
-            prediction = _predict(task.denoiser, latents, timestep)
-            latents = ddim.step(latents, prediction, start=level, end=ddim.level(timestep))
-            level = ddim.level(timestep)
+    with frozen(task.unet), tqdm(timesteps, desc=NAME, disable=not progress, leave=False) as bar:
+        for timestep, latents in inverted(task.denoiser, task.latents, ddim, bar):
             if timestep in needed:
                 kept[_name(timestep)] = latents[0].cpu()
     # From the noisiest level of all to the first of the sampling: the same noise, less of it.
+    level = ddim.level(timestep)
     alpha, sigma = level**0.5, (1 - level) ** 0.5
     noise = (latents - alpha * task.latents) / sigma
     first = ddim.level(ddim.timesteps[0])
     kept["start"] = (first**0.5 * task.latents + (1 - first) ** 0.5 * noise)[0].cpu()
     return Learned(NAME, task.origin, {}, kept)
+
+
+def inverted(
+    denoiser: Denoiser, latents: Tensor, ddim: Ddim, timesteps: Iterable[int]
+) -> Iterator[tuple[int, Tensor]]:
+    """DDIM inversion: the noisy latents that lead to a clip, at each of some rising timesteps.
+
+    Args:
+        denoiser: told what the clip shows.
+        latents: `(1, C, T, h, w)` of the clip.
+        ddim: the noise levels.
+        timesteps: of `Ddim.inversion_timesteps`.
+    """
+    # The clean clip counts as the least noisy latents, as the level at which noise is nothing
+    # has no step up in some parametrisations.
+    level = ddim.level(0)
+    for timestep in timesteps:
+        prediction = _predict(denoiser, latents, timestep)
+        latents = ddim.step(latents, prediction, start=level, end=ddim.level(timestep))
+        level = ddim.level(timestep)
+        yield timestep, latents
 
 
 def generate(learned: Learned, settings: DmtSettings, sampling: Sampling) -> Tensor:

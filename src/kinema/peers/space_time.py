@@ -58,17 +58,23 @@ def space_time_features(
 
     Returns:
         For each of `feature_modules`, `(T, channels x grid x grid)` float32: its output's means.
+
+    Raises:
+        InputError: a grid finer than the features.
     """
     unet = plain_model(denoiser.model)
     read: list[Tensor] = []
-    hooks = [
-        module.register_forward_hook(
-            lambda module, args, output: read.append(
-                F.adaptive_avg_pool2d(output.float(), grid).flatten(1)
+
+    def means(module: nn.Module, args: Any, output: Tensor) -> None:
+        height, width = output.shape[-2:]
+        if grid > min(height, width):
+            raise InputError(
+                f"grid is {grid} and the features are of {height}x{width} places; give "
+                f"{min(height, width)} or less"
             )
-        )
-        for module in feature_modules(unet)
-    ]
+        read.append(F.adaptive_avg_pool2d(output.float(), grid).flatten(1))
+
+    hooks = [module.register_forward_hook(means) for module in feature_modules(unet)]
 
     def leave(*_: object) -> None:
         raise _AllRead
