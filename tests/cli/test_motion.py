@@ -83,8 +83,14 @@ def test_a_motion_of_low_rank_is_a_small_file_that_moves(
     result = kinema("invert", reference, "--prompt", PROMPT, "-o", path, *options, *QUICK)
     assert result.returncode == 0, result.stderr
     assert path.stat().st_size < learned.stat().st_size / 8
-    result = kinema("generate", PROMPT, "--motion", path, "--steps", 1, "-o", tmp_path / "made")
-    assert result.returncode == 0, result.stderr
+    made = {}
+    for name, motion in (("with", ("--motion", path)), ("without", ())):
+        out = tmp_path / name
+        result = kinema("generate", PROMPT, *motion, "--steps", 1, "-o", out)
+        assert result.returncode == 0, result.stderr
+        made[name] = json.loads((out / "settings.json").read_text())["sha256_of_pixels"]
+    assert made["with"].keys() == made["without"].keys()
+    assert made["with"] != made["without"]
 
 
 def test_a_motion_is_learned_and_shown_in_the_size_asked_for(

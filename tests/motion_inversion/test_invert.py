@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from kinema.errors import InputError
 from kinema.motion_inversion import (
@@ -479,6 +481,15 @@ def test_a_checkpoint_of_something_else_is_refused(pipelines: dict[str, Any], tm
     assert _invert(pipe, short, attention=attention, resume_from=weighted).origin.settings[
         "attention_sha256"
     ]
+    # As an earlier version wrote another form of embeddings under the same settings.
+    tensors = load_file(checkpoint)
+    with safe_open(checkpoint, framework="pt") as file:
+        header = file.metadata()
+    name = next(name for name in tensors if name.startswith("embedding/value"))
+    other = tmp_path / "other.safetensors"
+    save_file({n: t for n, t in tensors.items() if n != name}, other, metadata=header)
+    with pytest.raises(InputError, match=r"of another form, without value/.*; start without it"):
+        _invert(pipe, short, resume_from=other)
     checkpoint.write_bytes(checkpoint.read_bytes()[:-10])
     with pytest.raises(InputError, match="no checkpoint of an inversion, or only part of one"):
         _invert(pipe, short, resume_from=checkpoint)

@@ -170,6 +170,25 @@ def test_sums_of_unlike_forms_are_their_full_sum():
         torch.testing.assert_close(value, sum(parts), atol=1e-5, rtol=1e-5)
 
 
+def test_low_ranks_add_up_on_the_finer_grid_and_are_compressed_again():
+    a = _motion(value="low-rank", rank=2)
+    coarse = {
+        name: tensor[::2, ::2] if name.startswith(VALUE_SCORES) else tensor
+        for name, tensor in _motion(seed=1, value="low-rank", rank=3).tensors.items()
+    }
+    b = dataclasses.replace(a, tensors=coarse)
+    for total in (a + b, b + a):
+        ranks = {len(t) for name, t in total.tensors.items() if name.startswith(VALUE_DIRECTIONS)}
+        assert ranks == {5}
+        for name, value in _values(total, "raw").items():
+            parts = [_values(motion, "raw")[name] for motion in (a, b)]
+            torch.testing.assert_close(value, sum(parts), atol=1e-5, rtol=1e-5)
+    # Two motions of rank 2 that share their directions are of rank 2 together.
+    assert (a + 2 * a).compressed(2).num_numbers == a.num_numbers
+    for name, value in _values((a + 2 * a).compressed(2), "raw").items():
+        torch.testing.assert_close(value, 3 * _values(a, "raw")[name], atol=1e-4, rtol=1e-4)
+
+
 def test_query_keys_of_places_add_up_and_go_with_those_for_all():
     a, b = _motion(query_key_grid=True), _motion(seed=1)
     total = a + b
@@ -532,7 +551,7 @@ def test_tensors_that_cannot_be_used_are_refused(tmp_path: Path):
     name = next(iter(motion.tensors))
     for tensor, sentence in (
         (torch.full_like(motion.tensors[name], float("nan")), "NaN or infinity"),
-        (motion.tensors[name][:, :-1], "is 4 frames long with .* channels, and the motion 5 with"),
+        (motion.tensors[name][:, :-1], "is 4 frames long, and the motion 5; learn it again"),
         (motion.tensors[name][0], "2 axes; expected one of query_key/<path> with 3"),
     ):
         with pytest.raises(InputError, match=sentence):
@@ -545,9 +564,10 @@ def test_tensors_that_cannot_be_used_are_refused(tmp_path: Path):
         (
             name,
             torch.zeros(1, 5, 99),
-            f"5 frames long with 99 channels, and the motion 5 with .* at {embedded};",
+            f"is of 99 channels, and there are .* at {embedded};",
         ),
         (name, motion.tensors[name].expand(7, -1, -1), "is of 7 places; expected 1, which stands"),
+        ("value_space/x", torch.zeros(2, 2, 3), "of a form that is no longer read; learn the"),
     ):
         with pytest.raises(InputError, match=sentence):
             dataclasses.replace(motion, tensors={**motion.tensors, other: tensor})
@@ -602,7 +622,7 @@ def test_scores_and_directions_are_as_many():
     name = next(name for name in motion.tensors if name.startswith(VALUE_DIRECTIONS))
     with pytest.raises(InputError, match=r"3 scores a place on 2 directions of .*attn1; expected"):
         dataclasses.replace(motion, tensors={**motion.tensors, name: motion.tensors[name][:2]})
-    with pytest.raises(InputError, match=r"5 frames long with 7 channels, and the motion 5 with"):
+    with pytest.raises(InputError, match=r"is of 7 channels, and there are \d+ at .*; learn it"):
         dataclasses.replace(motion, tensors={**motion.tensors, name: torch.zeros(3, 7)})
 
 

@@ -268,6 +268,8 @@ def test_features_of_a_grid_are_the_means_of_its_parts(pipe: Any):
     num_frames, channels, height, width = frames.shape
     parts = frames.view(num_frames, channels, 2, height // 2, 2, width // 2).mean((3, 5))
     torch.testing.assert_close(found[0], parts.flatten(1))
+    with pytest.raises(InputError, match=r"grid is 9 and the features are of 8x8 places; give 8"):
+        space_time_features(task.denoiser, task.latents, 300, grid=9)
 
 
 @pytest.mark.parametrize("in_place", [False, True])

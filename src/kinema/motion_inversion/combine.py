@@ -44,7 +44,8 @@ def compressed(tensors: Tensors, rank: int) -> dict[str, Tensor]:
             kept,
             {VALUE_SCORES + path: scores, VALUE_DIRECTIONS + path: directions},
         )
-        small |= min(forms, key=_num_numbers)
+        smallest = min(forms, key=_num_numbers)
+        small |= smallest
     return small
 
 
