@@ -75,24 +75,6 @@ def test_the_same_command_again_makes_the_same_pixels(
         assert sheet.height > 3 * 128
 
 
-def test_a_motion_of_low_rank_is_a_small_file_that_moves(
-    kinema: Run, learned: Path, reference: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "small.safetensors"
-    options = ("--value", "low-rank", "--half", "--no-preview")
-    result = kinema("invert", reference, "--prompt", PROMPT, "-o", path, *options, *QUICK)
-    assert result.returncode == 0, result.stderr
-    assert path.stat().st_size < learned.stat().st_size / 8
-    made = {}
-    for name, motion in (("with", ("--motion", path)), ("without", ())):
-        out = tmp_path / name
-        result = kinema("generate", PROMPT, *motion, "--steps", 1, "-o", out)
-        assert result.returncode == 0, result.stderr
-        made[name] = json.loads((out / "settings.json").read_text())["sha256_of_pixels"]
-    assert made["with"].keys() == made["without"].keys()
-    assert made["with"] != made["without"]
-
-
 def test_a_motion_is_learned_and_shown_in_the_size_asked_for(
     kinema: Run, reference: Path, tmp_path: Path
 ) -> None:
