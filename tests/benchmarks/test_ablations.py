@@ -20,16 +20,30 @@ def ablations(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("ablations")
 
 
+@pytest.fixture
+def variants(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(FOLDER)
+    return importlib.import_module("variants")
+
+
+def test_a_motion_is_compressed_as_soon_as_it_is_learned(variants: Any) -> None:
+    ranks: list[int] = []
+    learned = SimpleNamespace(compressed=lambda rank: ranks.append(rank) or "small")
+    inner = SimpleNamespace(learn=lambda pipe, video, **given: learned)
+    assert variants.Compressed(inner, rank=3).learn(None, None, prompt="a star") == "small"
+    assert ranks == [3]
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_part_of_the_frames_keeps_its_value_and_all_of_the_query_keys(
-    first: bool, ablations: Any, monkeypatch: pytest.MonkeyPatch
+    first: bool, variants: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[Any] = []
     monkeypatch.setattr(Inversion, "generate", lambda self, *given, **_: shown.append(given[2]))
-    monkeypatch.setattr(ablations.dataclasses, "replace", lambda old, tensors: tensors)
+    monkeypatch.setattr(variants.dataclasses, "replace", lambda old, tensors: tensors)
     tensors = {"value/a": torch.ones(2, 3, 4, 5), "query_key/a": torch.ones(1, 4, 5)}
     learned = SimpleNamespace(num_frames=4, tensors=tensors)
-    ablations.OfFrames("x", PRESETS["default"], first=first).generate(None, "a star", learned)
+    variants.OfFrames("x", PRESETS["default"], first=first).generate(None, "a star", learned)
     (part,) = shown
     kept = torch.tensor([1.0, 0, 0, 0]) if first else torch.tensor([0.0, 1, 1, 1])
     assert torch.equal(part["value/a"], kept[:, None].expand(2, 3, 4, 5))

@@ -16,12 +16,8 @@ _spec.loader.exec_module(small)
 
 
 def test_every_benchmark_has_a_small_version() -> None:
-    scripts = {path.stem for path in FOLDER.glob("*.py")} - {
-        "small",
-        "report",
-        "growth",
-        "shortened",
-    }
+    helpers = {"small", "report", "growth", "shortened", "variants"}
+    scripts = {path.stem for path in FOLDER.glob("*.py")} - helpers
     # It needs a GPU, and is there where one is.
     assert scripts - {"prompt_bandwidth"} == set(small.SMALL) - {"prompt_bandwidth"}
     assert "prompt_bandwidth" in scripts

@@ -40,12 +40,8 @@ def compressed(tensors: Tensors, rank: int) -> dict[str, Tensor]:
         kept = _value(tensors, path)
         value = _full(kept, path)
         scores, directions = low_rank_factors(value, min(rank, value.shape[-1]))
-        forms = (
-            kept,
-            {VALUE_SCORES + path: scores, VALUE_DIRECTIONS + path: directions},
-        )
-        smallest = min(forms, key=_num_numbers)
-        small |= smallest
+        factors = {VALUE_SCORES + path: scores, VALUE_DIRECTIONS + path: directions}
+        small |= factors if _num_numbers(factors) < _num_numbers(kept) else kept
     return small
 
 

@@ -18,12 +18,7 @@ from kinema.motion_inversion.attachment import Attachment
 from kinema.motion_inversion.combine import compressed, in_time, scaled, summed
 from kinema.motion_inversion.embedding import at_length
 from kinema.motion_inversion.origin import Origin, check_same_model
-from kinema.motion_inversion.parameters import (
-    VALUE_DIRECTIONS,
-    VALUE_SCORES,
-    check_embedding,
-    named_module,
-)
+from kinema.motion_inversion.parameters import check_embedding, check_factors
 from kinema.motion_inversion.sites import LAYOUTS
 
 KINDS = ("query_key", "value")
@@ -56,32 +51,12 @@ class Motion:
             check_embedding(
                 name, tensor, num_frames=self.num_frames, attentions=self.origin.attentions
             )
-        self._check_factors()
+        check_factors(self.tensors)
         latents = self.inverted_latents
         if latents is not None and (latents.ndim != 4 or not latents.isfinite().all()):
             raise InputError(
                 f"inverted latents of shape {tuple(latents.shape)}; expected (C, T, H, W), finite"
             )
-
-    def _check_factors(self) -> None:
-        """See that scores and directions come together, and are of one rank."""
-        paths = [
-            {named_module(name) for name in self.tensors if name.startswith(kind)}
-            for kind in (VALUE_SCORES, VALUE_DIRECTIONS)
-        ]
-        for path in sorted(paths[0] ^ paths[1]):
-            raise InputError(
-                f"one of the tensors {VALUE_SCORES}{path} and {VALUE_DIRECTIONS}{path} without the "
-                "other; expected both factors"
-            )
-        for path in paths[0]:
-            num_scores = self.tensors[VALUE_SCORES + path].shape[-1]
-            num_directions = len(self.tensors[VALUE_DIRECTIONS + path])
-            if num_scores != num_directions:
-                raise InputError(
-                    f"{num_scores} scores a place on {num_directions} directions of {path}; "
-                    "expected as many of both"
-                )
 
     @property
     def num_frames(self) -> int:
@@ -219,9 +194,7 @@ class Motion:
     def compressed(self, rank: int = 8) -> "Motion":
         """The motion in fewer numbers: value embeddings of low rank, close to what was learned.
 
-        For motions that are there, and for sums, whose ranks add up; what shall be small can be
-        learned so (`InversionSettings(value="low-rank")`). What each loses is in `docs/log.md`.
-        Embeddings that are smaller already stay as they are, and so do query-keys.
+        What each rank loses is in `docs/log.md`. Smaller embeddings and query-keys stay.
 
         Args:
             rank: directions of each attention's channels, 1 or more; more keep more.
@@ -292,10 +265,11 @@ class Motion:
                 "to one length with resampled first"
             )
         timed = self._timed(other)
+        added = ", ".join([repr(other.origin.prompt), *other.origin.history])
         return Motion(
             summed(self.tensors, other.tensors),
             self.origin.then(
-                done=f"plus {_described(other.origin)}",
+                done=f"plus {added}",
                 clip_frames=timed.clip_frames,
                 backwards=timed.backwards,
             ),
@@ -324,7 +298,3 @@ class Motion:
             f"Motion({self.origin.prompt!r}, {self.num_frames} frames, latents {width}x{height}, "
             f"{self.origin.model_class}, {self.num_numbers:,} numbers)"
         )
-
-
-def _described(origin: Origin) -> str:
-    return ", ".join([repr(origin.prompt), *origin.history])

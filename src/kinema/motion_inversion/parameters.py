@@ -185,6 +185,31 @@ def check_embedding(
         )
 
 
+def check_factors(tensors: Mapping[str, Tensor]) -> None:
+    """See that scores `(H, W, N, R)` and directions `(R, C)` come together, of one rank.
+
+    Raises:
+        InputError: one without the other, or of another rank.
+    """
+    scored, directed = (
+        {named_module(name) for name in tensors if name.startswith(kind)}
+        for kind in (VALUE_SCORES, VALUE_DIRECTIONS)
+    )
+    for path in sorted(scored ^ directed):
+        raise InputError(
+            f"one of the tensors {VALUE_SCORES}{path} and {VALUE_DIRECTIONS}{path} without the "
+            "other; expected both factors"
+        )
+    for path in sorted(scored):
+        num_scores = tensors[VALUE_SCORES + path].shape[-1]
+        num_directions = len(tensors[VALUE_DIRECTIONS + path])
+        if num_scores != num_directions:
+            raise InputError(
+                f"{num_scores} scores a place on {num_directions} directions of {path}; "
+                "expected as many of both"
+            )
+
+
 def named_module(name: str) -> str:
     """The path of the block or attention that a tensor of this name belongs to."""
     return name.partition("/")[2]
